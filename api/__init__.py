@@ -1,0 +1,1 @@
+"""How the outside reaches the town: routes, access, live stream, jobs, command line. No SQL."""

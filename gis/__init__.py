@@ -1,0 +1,1 @@
+"""What the town knows and decides: places, components, people, cases, rules, clocks, scores. All SQL, no web."""

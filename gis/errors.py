@@ -1,0 +1,100 @@
+"""The catalogue of refusals. A refusal has a stable code, a status, and its words in Chinese and English."""
+
+from typing import Any, ClassVar
+
+
+class Problem(Exception):
+    """Anything refused. Rendered by the API as an RFC 9457 problem with ``code``, ``title`` (zh) and ``title_en``.
+
+    ``detail`` carries the facts of this one occurrence (JSON-serialisable values only).
+    """
+
+    code: ClassVar[str] = "problem"
+    status: ClassVar[int] = 400
+    zh: ClassVar[str] = "请求有误"
+    en: ClassVar[str] = "The request was refused"
+
+    def __init__(self, zh: str | None = None, en: str | None = None, **detail: Any) -> None:
+        self.title_zh = zh or self.zh
+        self.title_en = en or self.en
+        self.detail = detail
+        super().__init__(f"{self.code}: {self.title_en} {detail or ''}".strip())
+
+    def body(self) -> dict[str, Any]:
+        """The RFC 9457 body: ``type, status, code, title, title_en, detail``."""
+        return {
+            "type": f"urn:wangge:problem:{self.code}",
+            "status": self.status,
+            "code": self.code,
+            "title": self.title_zh,
+            "title_en": self.title_en,
+            "detail": self.detail,
+        }
+
+
+def _problem(name: str, code: str, status: int, zh: str, en: str) -> type[Problem]:
+    return type(name, (Problem,), {"code": code, "status": status, "zh": zh, "en": en, "__doc__": en, "__module__": __name__})
+
+
+# Access
+NotAuthenticated = _problem("NotAuthenticated", "not_authenticated", 401, "请先登录", "Sign in first")
+BadLogin = _problem("BadLogin", "bad_login", 401, "用户名或密码不对", "Wrong user name or password")
+LoginLocked = _problem("LoginLocked", "login_locked", 429, "登录失败次数过多，请稍后再试", "Too many failed logins; try later")
+Forbidden = _problem("Forbidden", "forbidden", 403, "没有权限", "You lack the right to do this")
+CrossSite = _problem("CrossSite", "cross_site", 403, "拒绝跨站请求", "Cross-site requests are refused")
+TooManyRequests = _problem("TooManyRequests", "too_many_requests", 429, "请求过于频繁", "Too many requests")
+
+# Form of the request
+Malformed = _problem("Malformed", "malformed", 422, "请求格式不对", "The request is malformed")
+UploadTooLarge = _problem("UploadTooLarge", "upload_too_large", 413, "上传文件过大", "The upload is too large")
+NotFound = _problem("NotFound", "not_found", 404, "没有找到", "Not found")
+CaseNotFound = _problem("CaseNotFound", "case_not_found", 404, "没有这个案件", "No such case")
+BadCursor = _problem("BadCursor", "bad_cursor", 400, "翻页位置无效", "The paging cursor is not valid")
+BadFilter = _problem("BadFilter", "bad_filter", 400, "筛选条件无效", "The filter is not valid")
+
+# Place
+OutsideTown = _problem("OutsideTown", "outside_town", 422, "位置不在本镇范围内", "The place is outside the town")
+NullIsland = _problem("NullIsland", "null_island", 422, "坐标为空或为 (0,0)", "The coordinates are missing or (0,0)")
+SwappedAxes = _problem("SwappedAxes", "swapped_axes", 422, "经纬度疑似颠倒", "Longitude and latitude look swapped")
+WrongCrs = _problem("WrongCrs", "wrong_crs", 422, "坐标系声明有误", "The declared coordinate system does not fit the coordinates")
+UnknownCrs = _problem("UnknownCrs", "unknown_crs", 422, "不支持的坐标系", "The coordinate system is not supported")
+BadGeometry = _problem("BadGeometry", "bad_geometry", 422, "图形无效", "The geometry is not valid")
+GridOverlap = _problem("GridOverlap", "grid_overlap", 422, "单元网格重叠", "Unit grids overlap")
+GridGap = _problem("GridGap", "grid_gap", 422, "单元网格之间有缝隙", "There are gaps between unit grids")
+NotCovered = _problem("NotCovered", "not_covered", 422, "位置没有对应的单元网格", "No unit grid covers the place")
+
+# Codes
+CategoryUnknown = _problem("CategoryUnknown", "category_unknown", 422, "没有这个类别代码", "Unknown category code")
+CategoryAmbiguous = _problem(
+    "CategoryAmbiguous", "category_ambiguous", 422, "类别代码有歧义，请注明分类目录和部件/事件", "Ambiguous category code: name its catalogue and kind"
+)
+CategoryMismatch = _problem("CategoryMismatch", "category_mismatch", 422, "类别代码与名称不符", "Category code and name disagree")
+ComponentUnknown = _problem("ComponentUnknown", "component_unknown", 422, "没有这个部件", "No such component")
+ComponentDuplicate = _problem("ComponentDuplicate", "component_duplicate", 422, "部件标识码重复", "Duplicate component code")
+ComponentCodeBad = _problem("ComponentCodeBad", "component_code_bad", 422, "部件标识码不合规", "The component code breaks the coding rule")
+ComponentRequired = _problem("ComponentRequired", "component_required", 422, "该类别须指明部件", "This category needs a component")
+DepartmentUnknown = _problem("DepartmentUnknown", "department_unknown", 422, "没有这个部门", "No such department")
+
+# Flow
+ActionUnknown = _problem("ActionUnknown", "action_unknown", 422, "流程中没有这个操作", "The workflow has no such action")
+StateForbids = _problem("StateForbids", "state_forbids", 409, "当前环节不允许这个操作", "The case's state does not allow this action")
+RoleForbids = _problem("RoleForbids", "role_forbids", 403, "您的角色不能做这个操作", "Your role may not do this")
+FieldMissing = _problem("FieldMissing", "field_missing", 422, "缺少必填内容", "A required field is missing")
+GuardRefuses = _problem("GuardRefuses", "guard_refuses", 422, "不满足操作条件", "The condition of the action is not met")
+StaleCase = _problem("StaleCase", "stale_case", 409, "案件已被他人更新，请刷新", "Somebody else changed the case; reload it")
+IdConflict = _problem("IdConflict", "id_conflict", 409, "同一编号已有不同内容", "The same id was already used with other content")
+NoDutyDepartment = _problem("NoDutyDepartment", "no_duty_department", 422, "权责清单没有对应的处置部门", "The duty list names no department")
+BeyondCalendar = _problem("BeyondCalendar", "beyond_calendar", 422, "超出已知工作日历，无法计时", "The working calendar does not reach that far")
+
+# Definitions and imports
+DefinitionBad = _problem("DefinitionBad", "definition_bad", 422, "定义有误", "The definition is not valid")
+DefinitionUnknown = _problem("DefinitionUnknown", "definition_unknown", 404, "没有这个定义", "No such definition")
+MappingBad = _problem("MappingBad", "mapping_bad", 422, "映射文件有误", "The mapping file is not valid")
+FileUnreadable = _problem("FileUnreadable", "file_unreadable", 422, "文件无法读取", "The file cannot be read")
+ImportRefused = _problem("ImportRefused", "import_refused", 422, "导入被整体拒绝", "The import was refused as a whole")
+NotAPhoto = _problem("NotAPhoto", "not_a_photo", 422, "不是有效的照片", "The file is not a photo")
+RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")
+
+# Service
+Unavailable = _problem("Unavailable", "unavailable", 503, "服务暂不可用，请稍后再试", "The service is not available now; try again")
+Internal = _problem("Internal", "internal", 500, "系统内部错误，已记录", "Internal error; it was recorded")

@@ -1,0 +1,511 @@
+"""Every table, as SQLAlchemy Core. Knows shapes and validity rules; knows no statements.
+
+Geometry is EPSG:4490 (CGCS2000 longitude, latitude). Times are ``timestamptz``. Case-family tables are keyed by
+``case_id`` first and share no cross-case uniqueness, so they can be distributed by it.
+"""
+
+from geoalchemy2 import Geometry
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    Double,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import UserDefinedType
+
+SRID = 4490
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id: what makes a feed page by snapshot horizon."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """The type's name in DDL."""
+        return "xid8"
+
+
+def _geometry(kind: str, *, nullable: bool = False) -> Column[object]:
+    return Column("geom", Geometry(kind, srid=SRID, spatial_index=False), nullable=nullable)
+
+
+def _time(name: str, *, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
+
+
+# --- The town ---------------------------------------------------------------------------------------------------
+
+division = Table(
+    "division",
+    metadata,
+    Column("code", Text, primary_key=True, comment="12-digit statistical code"),
+    Column("level", Text, nullable=False, comment="district | township | village"),
+    Column("name", Text, nullable=False),
+    Column("short_name", Text, nullable=False),
+    Column("parent", Text),
+    Column("synthetic", Boolean, nullable=False, server_default=text("false"), comment="boundary is invented"),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date),
+    _geometry("MULTIPOLYGON", nullable=True),
+    CheckConstraint("level in ('district','township','village')", name="level"),
+    Index("ix_division_geom", "geom", postgresql_using="gist"),
+)
+
+unit_grid = Table(
+    "unit_grid",
+    metadata,
+    Column("code", Text, primary_key=True, comment="15 digits 6+3+3+3; a retired code is never used again"),
+    Column("village_code", Text, nullable=False),
+    Column("area_class", Text, nullable=False, comment="A core, B general, C other: sets time limits"),
+    Column("land_use", Text, nullable=False, server_default=""),
+    Column("area_m2", Double, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date),
+    _geometry("POLYGON"),
+    CheckConstraint("code ~ '^[0-9]{15}$'", name="code"),
+    CheckConstraint("area_class in ('A','B','C')", name="area_class"),
+    Index("ix_unit_grid_geom", "geom", postgresql_using="spgist"),
+    Index(None, "village_code"),
+)
+
+duty_grid = Table(
+    "duty_grid",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("village_code", Text, nullable=False),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date),
+    _geometry("MULTIPOLYGON"),
+    Index("ix_duty_grid_geom", "geom", postgresql_using="gist"),
+)
+
+duty_grid_member = Table(
+    "duty_grid_member",
+    metadata,
+    Column("unit_grid_code", Text, ForeignKey("unit_grid.code"), primary_key=True),
+    Column("duty_grid_code", Text, ForeignKey("duty_grid.code"), nullable=False, index=True),
+)
+
+basemap_feature = Table(
+    "basemap_feature",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("layer", Text, nullable=False, comment="road | water | green | parcel | building"),
+    Column("kind", Text, nullable=False, server_default="", comment="class within the layer, such as trunk or lane"),
+    Column("name", Text, nullable=False, server_default=""),
+    _geometry("GEOMETRY"),
+    Index("ix_basemap_feature_geom", "geom", postgresql_using="gist"),
+)
+
+place = Table(
+    "place",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("kind", Text, nullable=False, comment="poi | address"),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("search", Text, nullable=False, comment="name, address, pinyin and initials, lower case"),
+    _geometry("POINT"),
+    Index("ix_place_geom", "geom", postgresql_using="gist"),
+)
+
+# --- The census -------------------------------------------------------------------------------------------------
+
+survey = Table(
+    "survey",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="file name or generator"),
+    Column("crs", Text, nullable=False, comment="coordinate system the data came in"),
+    Column("catalogue", Text, nullable=False),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _now("recorded_at"),
+)
+
+component = Table(
+    "component",
+    metadata,
+    Column("code", Text, primary_key=True, comment="16 digits 6+2+2+6"),
+    Column("catalogue", Text, nullable=False),
+    Column("category_code", Text, nullable=False, comment="4 digits; ambiguous without the catalogue"),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="intact", comment="intact|damaged|lost|abandoned|removed"),
+    Column("unit_grid_code", Text, nullable=False),
+    Column("village_code", Text, nullable=False),
+    Column("competent_unit", Text, nullable=False, server_default="", comment="主管部门 department code"),
+    Column("owner_unit", Text, nullable=False, server_default="", comment="权属单位 department code"),
+    Column("maintenance_unit", Text, nullable=False, server_default="", comment="养护单位 department code"),
+    Column("accuracy_class", Text, nullable=False, server_default="A", comment="A 0.5 m, B 1 m, C 10 m"),
+    Column("survey_id", Uuid, ForeignKey("survey.id"), nullable=False),
+    Column("surveyed_on", Date),
+    Column("changed_on", Date),
+    Column("source_code", Text, nullable=False, server_default="", comment="identifier in the source file"),
+    Column("lon", Double, nullable=False, comment="of the representative point"),
+    Column("lat", Double, nullable=False),
+    Column("mk", BigInteger, nullable=False, comment="Morton code, gis.geometry.morton"),
+    Column("properties", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _geometry("GEOMETRY"),
+    CheckConstraint("code ~ '^[0-9]{16}$'", name="code"),
+    CheckConstraint("state in ('intact','damaged','lost','abandoned','removed')", name="state"),
+    Index("ix_component_geom", "geom", postgresql_using="gist"),
+    Index(None, "mk"),
+    Index(None, "unit_grid_code"),
+    Index(None, "category_code"),
+)
+
+# --- Definitions and people -------------------------------------------------------------------------------------
+
+definition = Table(
+    "definition",
+    metadata,
+    Column("kind", Text, primary_key=True, comment="catalogue, workflow, calendar, duty_list, …"),
+    Column("code", Text, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("body", JSONB, nullable=False),
+    Column("digest", Text, nullable=False, comment="SM3 of the canonical body"),
+    Column("valid_from", DateTime(timezone=True), nullable=False),
+    Column("valid_to", DateTime(timezone=True)),
+    Column("published_by", Text, nullable=False, server_default="system"),
+    _now("published_at"),
+    CheckConstraint("version > 0", name="version"),
+)
+
+department = Table(
+    "department",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False, comment="command_centre | town_office | village | district_bureau | company"),
+    Column("parent", Text),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("username", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("department_code", Text, ForeignKey("department.code"), nullable=False),
+    Column("password_hash", Text, comment="Argon2id; null: cannot log in with a password"),
+    Column("machine", Boolean, nullable=False, server_default=text("false"), comment="a platform, not a person"),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("failed_logins", SmallInteger, nullable=False, server_default=text("0")),
+    _time("locked_until"),
+    _now("created_at"),
+)
+
+staff_role = Table(
+    "staff_role",
+    metadata,
+    Column("staff_id", Uuid, ForeignKey("staff.id"), primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("scope", Text, primary_key=True, comment="town | village | duty_grid | department | own"),
+    Column("scope_code", Text, primary_key=True, server_default="", comment="code of the area or department"),
+    CheckConstraint("scope in ('town','village','duty_grid','department','own')", name="scope"),
+)
+
+shift = Table(
+    "shift",
+    metadata,
+    Column("staff_id", Uuid, ForeignKey("staff.id"), primary_key=True),
+    Column("starts_at", DateTime(timezone=True), primary_key=True),
+    _time("ends_at", nullable=False),
+    Column("duty_grid_code", Text),
+)
+
+token = Table(
+    "token",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the opaque token; the token is not kept"),
+    Column("staff_id", Uuid, ForeignKey("staff.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False, comment="session | device | machine"),
+    Column("label", Text, nullable=False, server_default=""),
+    _now("created_at"),
+    _time("expires_at"),
+    _time("revoked_at"),
+    CheckConstraint("kind in ('session','device','machine')", name="kind"),
+)
+
+# --- Cases ------------------------------------------------------------------------------------------------------
+
+case = Table(
+    "case",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="made by whoever first had the case"),
+    Column("number", Text, nullable=False, comment="human number, RH20261120-000123"),
+    Column("query_code", Text, nullable=False, comment="lets a reporter follow the case"),
+    Column("kind", Text, nullable=False, comment="case kind: case, hotline, whistle, …"),
+    Column("channel", Text, nullable=False),
+    Column("catalogue", Text, nullable=False),
+    Column("category_kind", Text, nullable=False, comment="component | event"),
+    Column("category_code", Text, nullable=False),
+    Column("condition_code", Text, nullable=False, server_default="", comment="row of the filing standard"),
+    Column("severity", SmallInteger, nullable=False, server_default=text("1"), comment="1 normal, 2 serious, 3 urgent"),
+    Column("component_code", Text),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("lon", Double, nullable=False),
+    Column("lat", Double, nullable=False),
+    Column("mk", BigInteger, nullable=False, comment="Morton code, gis.geometry.morton"),
+    Column("h3", BigInteger, nullable=False, comment="h3 cell at resolution 12"),
+    Column("village_code", Text, nullable=False),
+    Column("unit_grid_code", Text, nullable=False),
+    Column("duty_grid_code", Text, nullable=False),
+    Column("area_class", Text, nullable=False),
+    Column("department_code", Text, comment="the department that owns it: proposed by routing, fixed by dispatch"),
+    Column("co_departments", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("routing", JSONB, nullable=False, comment="rule id and trace"),
+    Column("workflow", Text, nullable=False),
+    Column("workflow_version", Integer, nullable=False),
+    Column("versions", JSONB, nullable=False, comment="versions of the other definitions the case began with"),
+    Column("state", Text, nullable=False),
+    Column("stage", Text, nullable=False, comment="report|acceptance|filing|dispatch|handling|feedback|check|closing"),
+    Column("status", Text, nullable=False, comment="open | closed | void"),
+    Column("assignee_id", Uuid, comment="the one person expected to act, where there is one"),
+    Column("reporter_id", Uuid, comment="staff member who reported it"),
+    Column("clock", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="limits and pauses"),
+    _time("occurred_at", nullable=False),
+    _time("reported_at", nullable=False),
+    _time("accepted_at"),
+    _time("filed_at"),
+    _time("dispatched_at"),
+    _time("handled_at"),
+    _time("checked_at"),
+    _time("closed_at"),
+    _time("voided_at"),
+    _time("due_at"),
+    _time("yellow_at"),
+    _time("overdue_at"),
+    _time("stage_due_at"),
+    Column("rework_count", SmallInteger, nullable=False, server_default=text("0")),
+    Column("return_count", SmallInteger, nullable=False, server_default=text("0")),
+    Column("simulated", Boolean, nullable=False, server_default=text("false")),
+    Column("content_digest", LargeBinary, nullable=False, comment="of the report as sent: same id, other content"),
+    Column("seq", Integer, nullable=False, comment="sequence of the last event"),
+    Column("last_hash", LargeBinary, nullable=False, comment="hash of the last event"),
+    Column("extra", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    _now("updated_at"),
+    CheckConstraint("category_kind in ('component','event')", name="category_kind"),
+    CheckConstraint("status in ('open','closed','void')", name="status"),
+    CheckConstraint("area_class in ('A','B','C')", name="area_class"),
+    Index("ix_case_reported", text("reported_at desc"), text("id desc")),
+    Index("ix_case_due", "due_at", postgresql_where=text("status = 'open'")),
+    Index("ix_case_state", "state", text("reported_at desc"), text("id desc")),
+    Index("ix_case_department", "department_code", text("reported_at desc"), text("id desc")),
+    Index("ix_case_grid", "unit_grid_code", text("reported_at desc")),
+    Index("ix_case_village", "village_code", text("reported_at desc"), text("id desc")),
+    Index("ix_case_category", "category_kind", "category_code", text("reported_at desc"), text("id desc")),
+    Index("ix_case_reporter", "reporter_id", text("reported_at desc"), text("id desc")),
+    Index(None, "component_code"),
+    Index(None, "number"),
+    Index(None, "query_code"),
+    Index(None, "mk"),
+)
+
+case_event = Table(
+    "case_event",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("id", BigInteger, Identity(), nullable=False, comment="feed position; commits out of order, see xid"),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("action", Text, nullable=False),
+    Column("from_state", Text, comment="null: the report itself"),
+    Column("to_state", Text, nullable=False),
+    Column("actor_id", Uuid, comment="null: the system or an anonymous reporter"),
+    Column("actor", Text, nullable=False, comment="name as it was"),
+    Column("role", Text, nullable=False),
+    _time("happened_at", nullable=False),
+    Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
+    Column("lon", Double),
+    Column("lat", Double),
+    Column("payload", JSONB, nullable=False),
+    Column("prev_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False, comment="SM3 of prev_hash and the canonical event"),
+    Index(None, "xid", "id"),
+    comment="append-only: history, audit, sync feed and outbox in one",
+)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("consumer", Text, nullable=False),
+    Column("case_id", Uuid, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    _now("next_at"),
+    Column("dead", Boolean, nullable=False, server_default=text("false"), comment="gave up; shown to operators"),
+    Column("error", Text),
+    Index("ix_delivery_next", "consumer", "id", postgresql_where=text("not dead")),
+    comment="what a consumer still has to take; written with the event, deleted when done",
+)
+
+attachment = Table(
+    "attachment",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("purpose", Text, primary_key=True, comment="before | after | check | other"),
+    Column("mime", Text, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("seq", Integer, nullable=False, comment="the event that brought it"),
+    _time("taken_at"),
+)
+
+case_digest = Table(
+    "case_digest",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False, comment="SM3 over the day's event hashes and the digest before"),
+    _now("made_at"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("source", Text, nullable=False, comment="channel, platform or file"),
+    Column("kind", Text, nullable=False, comment="case | component | grid | position"),
+    Column("code", Text, nullable=False, comment="problem code"),
+    Column("reason", Text, nullable=False),
+    Column("payload", JSONB, nullable=False, comment="as received"),
+    Column("state", Text, nullable=False, server_default="waiting", comment="waiting | repaired | rejected"),
+    _now("received_at"),
+    Index(None, "state", "id"),
+)
+
+# --- Tracks -----------------------------------------------------------------------------------------------------
+
+position = Table(
+    "position",
+    metadata,
+    Column("inspector_id", Uuid, primary_key=True),
+    Column("device", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("at", DateTime(timezone=True), primary_key=True),
+    Column("lon", Double, nullable=False),
+    Column("lat", Double, nullable=False),
+    Column("accuracy_m", Double),
+    Column("crs", Text, nullable=False, server_default="EPSG:4490", comment="coordinate system it was sent in"),
+    _now("received_at"),
+    Index(None, "inspector_id", "at"),
+    postgresql_partition_by="RANGE (at)",
+)
+
+position_live = Table(
+    "position_live",
+    metadata,
+    Column("inspector_id", Uuid, primary_key=True),
+    _time("at", nullable=False),
+    Column("lon", Double, nullable=False),
+    Column("lat", Double, nullable=False),
+    Column("accuracy_m", Double),
+    Column("unit_grid_code", Text),
+    Column("duty_grid_code", Text),
+    Column("village_code", Text),
+)
+
+# --- Derived ----------------------------------------------------------------------------------------------------
+
+measure_case = Table(
+    "measure_case",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("measure", Text, primary_key=True),
+    Column("day", Date, nullable=False),
+    Column("unit_grid_code", Text, nullable=False),
+    Column("village_code", Text, nullable=False),
+    Column("department_code", Text, nullable=False, server_default=""),
+    Column("n", Integer, nullable=False),
+    Index(None, "measure", "day", "unit_grid_code"),
+    comment="what each case adds to which figure: the roll-up's memory and the list behind every number",
+)
+
+measure_day = Table(
+    "measure_day",
+    metadata,
+    Column("measure", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("unit_grid_code", Text, primary_key=True),
+    Column("department_code", Text, primary_key=True),
+    Column("village_code", Text, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Index(None, "measure", "village_code", "day"),
+)
+
+import_run = Table(
+    "import_run",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False, comment="components | grids | cases"),
+    Column("file", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="queued | running | done | refused"),
+    Column("counts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    Column("errors", JSONB, nullable=False, server_default=text("'[]'::jsonb"), comment="first rows refused"),
+    Column("started_by", Text, nullable=False),
+    _now("started_at"),
+    _time("ended_at"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _now("at"),
+    Column("actor_id", Uuid),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("result", Text, nullable=False, comment="ok | refused"),
+    Column("detail", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
+    comment="append-only",
+)
+
+town = Table(
+    "town",
+    metadata,
+    Column("code", Text, primary_key=True, comment="9-digit township code"),
+    Column("name", Text, nullable=False),
+    Column("number_prefix", Text, nullable=False),
+    Column("synthetic", Boolean, nullable=False),
+    Column("catalogue", Text, nullable=False, comment="catalogue new cases and components are coded in"),
+    Column("seed", BigInteger),
+    Column("digest", Text, nullable=False, server_default="", comment="SM3 over the loaded town"),
+    Column("areas_version", BigInteger, nullable=False, server_default=text("1"), comment="raised when areas change"),
+    _now("loaded_at"),
+)
