@@ -33,13 +33,17 @@ class Problem(Exception):
 
 
 def _problem(name: str, code: str, status: int, zh: str, en: str) -> type[Problem]:
-    return type(name, (Problem,), {"code": code, "status": status, "zh": zh, "en": en, "__doc__": en, "__module__": __name__})
+    return type(
+        name, (Problem,), {"code": code, "status": status, "zh": zh, "en": en, "__doc__": en, "__module__": __name__}
+    )
 
 
 # Access
 NotAuthenticated = _problem("NotAuthenticated", "not_authenticated", 401, "请先登录", "Sign in first")
 BadLogin = _problem("BadLogin", "bad_login", 401, "用户名或密码不对", "Wrong user name or password")
-LoginLocked = _problem("LoginLocked", "login_locked", 429, "登录失败次数过多，请稍后再试", "Too many failed logins; try later")
+LoginLocked = _problem(
+    "LoginLocked", "login_locked", 429, "登录失败次数过多，请稍后再试", "Too many failed logins; try later"
+)
 Forbidden = _problem("Forbidden", "forbidden", 403, "没有权限", "You lack the right to do this")
 CrossSite = _problem("CrossSite", "cross_site", 403, "拒绝跨站请求", "Cross-site requests are refused")
 TooManyRequests = _problem("TooManyRequests", "too_many_requests", 429, "请求过于频繁", "Too many requests")
@@ -56,7 +60,9 @@ BadFilter = _problem("BadFilter", "bad_filter", 400, "筛选条件无效", "The 
 OutsideTown = _problem("OutsideTown", "outside_town", 422, "位置不在本镇范围内", "The place is outside the town")
 NullIsland = _problem("NullIsland", "null_island", 422, "坐标为空或为 (0,0)", "The coordinates are missing or (0,0)")
 SwappedAxes = _problem("SwappedAxes", "swapped_axes", 422, "经纬度疑似颠倒", "Longitude and latitude look swapped")
-WrongCrs = _problem("WrongCrs", "wrong_crs", 422, "坐标系声明有误", "The declared coordinate system does not fit the coordinates")
+WrongCrs = _problem(
+    "WrongCrs", "wrong_crs", 422, "坐标系声明有误", "The declared coordinate system does not fit the coordinates"
+)
 UnknownCrs = _problem("UnknownCrs", "unknown_crs", 422, "不支持的坐标系", "The coordinate system is not supported")
 BadGeometry = _problem("BadGeometry", "bad_geometry", 422, "图形无效", "The geometry is not valid")
 GridOverlap = _problem("GridOverlap", "grid_overlap", 422, "单元网格重叠", "Unit grids overlap")
@@ -66,25 +72,55 @@ NotCovered = _problem("NotCovered", "not_covered", 422, "位置没有对应的�
 # Codes
 CategoryUnknown = _problem("CategoryUnknown", "category_unknown", 422, "没有这个类别代码", "Unknown category code")
 CategoryAmbiguous = _problem(
-    "CategoryAmbiguous", "category_ambiguous", 422, "类别代码有歧义，请注明分类目录和部件/事件", "Ambiguous category code: name its catalogue and kind"
+    "CategoryAmbiguous",
+    "category_ambiguous",
+    422,
+    "类别代码有歧义，请注明分类目录和部件/事件",
+    "Ambiguous category code: name its catalogue and kind",
 )
-CategoryMismatch = _problem("CategoryMismatch", "category_mismatch", 422, "类别代码与名称不符", "Category code and name disagree")
+CategoryMismatch = _problem(
+    "CategoryMismatch", "category_mismatch", 422, "类别代码与名称不符", "Category code and name disagree"
+)
 ComponentUnknown = _problem("ComponentUnknown", "component_unknown", 422, "没有这个部件", "No such component")
-ComponentDuplicate = _problem("ComponentDuplicate", "component_duplicate", 422, "部件标识码重复", "Duplicate component code")
-ComponentCodeBad = _problem("ComponentCodeBad", "component_code_bad", 422, "部件标识码不合规", "The component code breaks the coding rule")
-ComponentRequired = _problem("ComponentRequired", "component_required", 422, "该类别须指明部件", "This category needs a component")
+ComponentDuplicate = _problem(
+    "ComponentDuplicate", "component_duplicate", 422, "部件标识码重复", "Duplicate component code"
+)
+ComponentCodeBad = _problem(
+    "ComponentCodeBad", "component_code_bad", 422, "部件标识码不合规", "The component code breaks the coding rule"
+)
+ComponentRequired = _problem(
+    "ComponentRequired", "component_required", 422, "该类别须指明部件", "This category needs a component"
+)
 DepartmentUnknown = _problem("DepartmentUnknown", "department_unknown", 422, "没有这个部门", "No such department")
 
 # Flow
-ActionUnknown = _problem("ActionUnknown", "action_unknown", 422, "流程中没有这个操作", "The workflow has no such action")
-StateForbids = _problem("StateForbids", "state_forbids", 409, "当前环节不允许这个操作", "The case's state does not allow this action")
+ActionUnknown = _problem(
+    "ActionUnknown", "action_unknown", 422, "流程中没有这个操作", "The workflow has no such action"
+)
+StateForbids = _problem(
+    "StateForbids", "state_forbids", 409, "当前环节不允许这个操作", "The case's state does not allow this action"
+)
 RoleForbids = _problem("RoleForbids", "role_forbids", 403, "您的角色不能做这个操作", "Your role may not do this")
 FieldMissing = _problem("FieldMissing", "field_missing", 422, "缺少必填内容", "A required field is missing")
-GuardRefuses = _problem("GuardRefuses", "guard_refuses", 422, "不满足操作条件", "The condition of the action is not met")
-StaleCase = _problem("StaleCase", "stale_case", 409, "案件已被他人更新，请刷新", "Somebody else changed the case; reload it")
-IdConflict = _problem("IdConflict", "id_conflict", 409, "同一编号已有不同内容", "The same id was already used with other content")
-NoDutyDepartment = _problem("NoDutyDepartment", "no_duty_department", 422, "权责清单没有对应的处置部门", "The duty list names no department")
-BeyondCalendar = _problem("BeyondCalendar", "beyond_calendar", 422, "超出已知工作日历，无法计时", "The working calendar does not reach that far")
+GuardRefuses = _problem(
+    "GuardRefuses", "guard_refuses", 422, "不满足操作条件", "The condition of the action is not met"
+)
+StaleCase = _problem(
+    "StaleCase", "stale_case", 409, "案件已被他人更新，请刷新", "Somebody else changed the case; reload it"
+)
+IdConflict = _problem(
+    "IdConflict", "id_conflict", 409, "同一编号已有不同内容", "The same id was already used with other content"
+)
+NoDutyDepartment = _problem(
+    "NoDutyDepartment", "no_duty_department", 422, "权责清单没有对应的处置部门", "The duty list names no department"
+)
+BeyondCalendar = _problem(
+    "BeyondCalendar",
+    "beyond_calendar",
+    422,
+    "超出已知工作日历，无法计时",
+    "The working calendar does not reach that far",
+)
 
 # Definitions and imports
 DefinitionBad = _problem("DefinitionBad", "definition_bad", 422, "定义有误", "The definition is not valid")
@@ -96,5 +132,7 @@ NotAPhoto = _problem("NotAPhoto", "not_a_photo", 422, "不是有效的照片", "
 RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")
 
 # Service
-Unavailable = _problem("Unavailable", "unavailable", 503, "服务暂不可用，请稍后再试", "The service is not available now; try again")
+Unavailable = _problem(
+    "Unavailable", "unavailable", 503, "服务暂不可用，请稍后再试", "The service is not available now; try again"
+)
 Internal = _problem("Internal", "internal", 500, "系统内部错误，已记录", "Internal error; it was recorded")

@@ -1,0 +1,174 @@
+"""Definitions: whatever a town may change, as immutable versions with validity dates.
+
+Knows how versions are stored, validated and found; what a body means is known by the module that registered its kind.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import yaml
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from gis import errors
+from gis.db import Connection
+from gis.digest import sm3_hex
+from gis.tables import definition
+
+Body = dict[str, Any]
+Validator = Callable[[Body], object]
+
+_validators: dict[str, Validator] = {}
+_cache: dict[tuple[str, str, int], "Definition"] = {}
+_cache_lock = Lock()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One immutable version. ``parsed`` is what the kind's validator made of the body."""
+
+    kind: str
+    code: str
+    version: int
+    body: Body
+    parsed: Any
+
+
+def register(kind: str, validator: Validator) -> None:
+    """Say how bodies of ``kind`` are checked; the validator returns the parsed form or raises ``DefinitionBad``."""
+    _validators[kind] = validator
+
+
+def canonical(body: Body) -> str:
+    """The one text form of a body: sorted keys, no spaces, UTF-8."""
+    return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def check(kind: str, body: Body, where: str = "") -> Any:
+    """Parse a body completely. Raises ``DefinitionBad`` with ``where`` and why."""
+    validator = _validators.get(kind)
+    if validator is None:
+        raise errors.DefinitionBad(where=where, why=f"unknown kind of definition: {kind}")
+    try:
+        return validator(body)
+    except errors.DefinitionBad as problem:
+        problem.detail.setdefault("file", where)
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise errors.DefinitionBad(file=where, why=f"{type(error).__name__}: {error}") from error
+
+
+def publish(tx: Connection, kind: str, code: str, body: Body, valid_from: datetime, by: str = "system") -> int:
+    """Store ``body`` as the next version, valid from ``valid_from``; returns the version.
+
+    The same body as the newest version is not stored again. Raises ``DefinitionBad``.
+    """
+    check(kind, body, where=f"{kind}/{code}")
+    digest = sm3_hex(canonical(body).encode())
+    newest = tx.execute(
+        select(definition.c.version, definition.c.digest)
+        .where(definition.c.kind == kind, definition.c.code == code)
+        .order_by(definition.c.version.desc())
+        .limit(1)
+    ).first()
+    if newest and newest.digest == digest:
+        return int(newest.version)
+    version = int(newest.version) + 1 if newest else 1
+    try:
+        with tx.begin_nested():
+            tx.execute(
+                update(definition)
+                .where(definition.c.kind == kind, definition.c.code == code, definition.c.valid_to.is_(None))
+                .values(valid_to=valid_from)
+            )
+            tx.execute(
+                insert(definition).values(
+                    kind=kind,
+                    code=code,
+                    version=version,
+                    body=json.loads(canonical(body)),
+                    digest=digest,
+                    valid_from=valid_from,
+                    published_by=by,
+                )
+            )
+    except IntegrityError as error:
+        raise errors.StaleCase(zh="定义已被他人发布，请刷新", en="Somebody else published this definition") from error
+    return version
+
+
+def version(tx: Connection, kind: str, code: str, number: int) -> Definition:
+    """Exactly this version. Raises ``DefinitionUnknown``."""
+    key = (kind, code, number)
+    found = _cache.get(key)
+    if found is None:
+        row = tx.execute(
+            select(definition.c.body).where(
+                definition.c.kind == kind, definition.c.code == code, definition.c.version == number
+            )
+        ).first()
+        if row is None:
+            raise errors.DefinitionUnknown(kind=kind, code=code, version=number)
+        found = Definition(kind, code, number, row.body, check(kind, row.body, where=f"{kind}/{code}"))
+        with _cache_lock:
+            _cache[key] = found
+    return found
+
+
+def current(tx: Connection, kind: str, code: str | None = None, at: datetime | None = None) -> Definition:
+    """The version valid at ``at`` (default now). Without ``code`` the kind must have exactly one code then.
+
+    Raises ``DefinitionUnknown``.
+    """
+    found = currents(tx, kind, at, code)
+    if len(found) != 1:
+        raise errors.DefinitionUnknown(kind=kind, code=code or "", candidates=[d.code for d in found])
+    return found[0]
+
+
+def currents(tx: Connection, kind: str, at: datetime | None = None, code: str | None = None) -> list[Definition]:
+    """Every code's version valid at ``at`` (default now), in order of code."""
+    moment = at or datetime.now(UTC)
+    statement = select(definition.c.code, func.max(definition.c.version).label("version")).where(
+        definition.c.kind == kind,
+        definition.c.valid_from <= moment,
+        or_(definition.c.valid_to.is_(None), definition.c.valid_to > moment),
+    )
+    if code is not None:
+        statement = statement.where(definition.c.code == code)
+    rows = tx.execute(statement.group_by(definition.c.code).order_by(definition.c.code)).all()
+    return [version(tx, kind, row.code, row.version) for row in rows]
+
+
+def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
+    """Publish every definition file under ``data_dir`` whose content is new; returns {"kind/code": version}.
+
+    A file is ``<kind>s/<code>.yaml`` with ``kind``, ``code``, ``valid_from`` and the body. Raises ``DefinitionBad``.
+    """
+    loaded: dict[str, int] = {}
+    for kind in sorted(_validators):
+        for path in sorted((data_dir / f"{kind}s").glob("*.yaml")):
+            try:
+                body = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+            except yaml.YAMLError as error:
+                raise errors.DefinitionBad(file=path.name, why=str(error)) from error
+            if not isinstance(body, dict) or body.get("kind") != kind or body.get("code") != path.stem:
+                raise errors.DefinitionBad(file=path.name, why="kind and code must say what folder and file name say")
+            valid_from = datetime.fromisoformat(str(body.get("valid_from", "2020-01-01"))).replace(tzinfo=UTC)
+            loaded[f"{kind}/{path.stem}"] = publish(tx, kind, path.stem, body, valid_from, by="file")
+    return loaded
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Safe YAML that keeps dates as text: bodies are JSON."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
