@@ -1,0 +1,242 @@
+"""Who asks: people and machines, their roles, their scopes, their logins. Knows nothing of how a request arrives."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error
+from sqlalchemy import func, insert, select, update
+
+from gis import definitions, errors
+from gis.db import Connection
+from gis.tables import audit, department, staff, staff_role, token
+from gis.workflow import ROLES
+
+ADMIN_ROLES = frozenset({"sys_admin", "security_admin", "audit_admin"})
+PERMISSIONS = frozenset(
+    {
+        "case.view",
+        "case.report",
+        "case.act",
+        "map.view",
+        "position.send",
+        "position.view",
+        "statistics.view",
+        "export.make",
+        "media.write",
+        "import.run",
+        "definition.publish",
+        "job.view",
+        "account.manage",
+        "audit.view",
+    }
+)
+LOCK_AFTER, LOCK_FOR = 5, timedelta(minutes=30)
+
+_hasher = PasswordHasher()
+# Verified against when the user is unknown, so that an answer's time does not tell whether a name exists.
+_NOBODY = _hasher.hash(secrets.token_hex(8))
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A role and the rows it holds for. ``scope`` is town, village, duty_grid, department or own."""
+
+    role: str
+    scope: str
+    scope_code: str = ""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The rows a caller may see: the union of these sets, or everything."""
+
+    everything: bool = False
+    villages: frozenset[str] = frozenset()
+    duty_grids: frozenset[str] = frozenset()
+    departments: frozenset[str] = frozenset()
+    own: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody known, with what they may do. ``department`` is (code, name)."""
+
+    id: UUID | None
+    username: str
+    name: str
+    department: tuple[str, str]
+    grants: tuple[Grant, ...]
+    permissions: frozenset[str]
+    machine: bool = False
+    scope: Scope = field(init=False)
+
+    def __post_init__(self) -> None:
+        sees = [g for g in self.grants if g.role not in ADMIN_ROLES]
+        object.__setattr__(
+            self,
+            "scope",
+            Scope(
+                everything=any(g.scope == "town" for g in sees),
+                villages=frozenset(g.scope_code for g in sees if g.scope == "village"),
+                duty_grids=frozenset(g.scope_code for g in sees if g.scope == "duty_grid"),
+                departments=frozenset(g.scope_code for g in sees if g.scope == "department"),
+                own=self.id if any(g.scope == "own" for g in sees) else None,
+            ),
+        )
+
+    def roles_on(self, row: Mapping[str, Any]) -> frozenset[str]:
+        """The roles whose scope covers this case row."""
+        return frozenset(g.role for g in self.grants if _covers(g, self.id, row))
+
+    def may(self, permission: str) -> None:
+        """Raises ``Forbidden`` unless the caller has ``permission``."""
+        if permission not in self.permissions:
+            raise errors.Forbidden(permission=permission)
+
+
+PUBLIC = Caller(None, "", "市民", ("", ""), (Grant("public", "none"),), frozenset({"case.report", "media.write"}))
+SYSTEM = Caller(None, "system", "系统", ("", ""), (Grant("system", "town"),), frozenset({"case.view", "case.act"}))
+
+
+def _covers(grant: Grant, caller_id: UUID | None, row: Mapping[str, Any]) -> bool:
+    match grant.scope:
+        case "town":
+            return True
+        case "village":
+            return bool(row["village_code"] == grant.scope_code)
+        case "duty_grid":
+            return bool(row["duty_grid_code"] == grant.scope_code)
+        case "department":
+            return row["department_code"] == grant.scope_code or grant.scope_code in row["co_departments"]
+        case "own":
+            return caller_id is not None and caller_id in (row["reporter_id"], row["assignee_id"])
+    return False
+
+
+def parse_roles(body: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """Permissions by role, checked. Raises ``DefinitionBad`` for an unknown role or permission."""
+    found: dict[str, frozenset[str]] = {}
+    for role, raw in body["roles"].items():
+        if role not in ROLES | ADMIN_ROLES:
+            raise errors.DefinitionBad(where=f"roles.{role}", why="unknown role")
+        unknown = sorted(set(raw["permissions"]) - PERMISSIONS)
+        if unknown:
+            raise errors.DefinitionBad(where=f"roles.{role}", why=f"unknown permission: {', '.join(unknown)}")
+        found[role] = frozenset(raw["permissions"])
+    return found
+
+
+definitions.register("role", parse_roles)
+
+
+def log_in(tx: Connection, username: str, password: str, life: timedelta, now: datetime | None = None) -> str | None:
+    """A new session token, or None when name or password is wrong (the failure is counted, so commit either way).
+
+    Raises ``LoginLocked`` after ``LOCK_AFTER`` failures.
+    """
+    moment = now or datetime.now(UTC)
+    row = tx.execute(
+        select(staff).where(staff.c.username == username, staff.c.active, ~staff.c.machine).with_for_update()
+    ).first()
+    if row is not None and row.locked_until is not None and row.locked_until > moment:
+        raise errors.LoginLocked(until=row.locked_until.isoformat())
+    try:
+        _hasher.verify(row.password_hash if row is not None and row.password_hash else _NOBODY, password)
+        right = row is not None
+    except Argon2Error:
+        right = False
+    if row is None:
+        return None
+    if not right:
+        failures = row.failed_logins + 1
+        lock = moment + LOCK_FOR if failures >= LOCK_AFTER else None
+        tx.execute(
+            update(staff)
+            .where(staff.c.id == row.id)
+            .values(failed_logins=0 if lock else failures, locked_until=lock or row.locked_until)
+        )
+        record(tx, row.id, row.name, "login", "refused", {"locked": lock is not None})
+        return None
+    tx.execute(update(staff).where(staff.c.id == row.id).values(failed_logins=0, locked_until=None))
+    record(tx, row.id, row.name, "login", "ok", {})
+    return issue_token(tx, row.id, "session", expires_at=moment + life)
+
+
+def issue_token(tx: Connection, staff_id: UUID, kind: str, label: str = "", expires_at: datetime | None = None) -> str:
+    """A new opaque token; only its digest is kept."""
+    opaque = secrets.token_urlsafe(32)
+    tx.execute(
+        insert(token).values(
+            digest=_token_digest(opaque), staff_id=staff_id, kind=kind, label=label, expires_at=expires_at
+        )
+    )
+    return opaque
+
+
+def revoke(tx: Connection, opaque: str) -> None:
+    """End a token's life. An unknown token is no error."""
+    tx.execute(update(token).where(token.c.digest == _token_digest(opaque)).values(revoked_at=func.now()))
+
+
+def by_token(tx: Connection, opaque: str) -> Caller:
+    """Who holds this token. Raises ``NotAuthenticated``."""
+    row = tx.execute(
+        select(staff.c.id)
+        .join(token, token.c.staff_id == staff.c.id)
+        .where(
+            token.c.digest == _token_digest(opaque),
+            token.c.revoked_at.is_(None),
+            func.coalesce(token.c.expires_at, "infinity") > func.now(),
+            staff.c.active,
+        )
+    ).first()
+    if row is None:
+        raise errors.NotAuthenticated()
+    return by_id(tx, row.id)
+
+
+def by_username(tx: Connection, username: str) -> Caller:
+    """The caller of this name, for trusted code in this process. Raises ``NotFound``."""
+    found = tx.execute(select(staff.c.id).where(staff.c.username == username)).scalar()
+    if found is None:
+        raise errors.NotFound(username=username)
+    return by_id(tx, found)
+
+
+def by_id(tx: Connection, staff_id: UUID) -> Caller:
+    """The caller with this id. Raises ``NotFound``."""
+    row = tx.execute(
+        select(staff, department.c.name.label("department_name"))
+        .join(department, department.c.code == staff.c.department_code)
+        .where(staff.c.id == staff_id)
+    ).first()
+    if row is None:
+        raise errors.NotFound(staff=str(staff_id))
+    roles = tx.execute(select(staff_role).where(staff_role.c.staff_id == staff_id)).all()
+    grants = tuple(sorted((Grant(r.role, r.scope, r.scope_code) for r in roles), key=repr))
+    allowed: Mapping[str, frozenset[str]] = definitions.current(tx, "role").parsed
+    permissions = frozenset().union(*(allowed.get(g.role, frozenset()) for g in grants))
+    return Caller(
+        row.id,
+        row.username,
+        row.name,
+        (row.department_code, row.department_name),
+        grants,
+        permissions,
+        machine=row.machine,
+    )
+
+
+def record(tx: Connection, actor_id: UUID | None, actor: str, act: str, result: str, detail: dict[str, Any]) -> None:
+    """Append one line to the audit."""
+    tx.execute(insert(audit).values(actor_id=actor_id, actor=actor, act=act, result=result, detail=detail))
+
+
+def _token_digest(opaque: str) -> bytes:
+    return hashlib.sha256(opaque.encode()).digest()
