@@ -1,0 +1,267 @@
+"""The measures: what each counts, which moment dates it, and the roll-up kept from that. Knows no callers and no rates.
+
+A measure is declared once, in ``MEASURES``. The incremental roll-up (``apply``), the full recomputation
+(``recompute``) and the list behind every number (``measured``) are all built from that one declaration.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Date,
+    DateTime,
+    Integer,
+    Row,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    values,
+)
+from sqlalchemy import case as case_when
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from gis.db import Connection
+from gis.errors import BadFilter
+from gis.tables import case, measure_case, measure_day
+
+ZONE = "Asia/Shanghai"
+C = case.c
+
+#: Serialises roll-ups: two of them reading the same case's memory at once would both add the same difference.
+_LOCK = 0x77616E67
+
+
+_ONE = literal(1, Integer)
+_OWN_DEPARTMENT = func.coalesce(C.department_code, literal("", Text))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure's declaration, as expressions over ``gis.tables.case``.
+
+    ``cases`` says which cases count, ``at`` the moment that dates them (a null moment does not count), ``n`` how much
+    a case adds, ``department`` whose figure it is. Village and unit grid are always those of the case's place.
+    """
+
+    code: str
+    zh: str
+    en: str
+    at: ColumnElement[Any]
+    cases: ColumnElement[bool]
+    n: ColumnElement[Any] = _ONE
+    department: ColumnElement[Any] = _OWN_DEPARTMENT
+
+
+_NOT_VOID = C.status != "void"
+
+MEASURES: dict[str, Measure] = {
+    m.code: m
+    for m in (
+        Measure("reported", "上报数", "Reported", at=C.reported_at, cases=_NOT_VOID),
+        Measure("filed", "立案数", "Filed", at=C.filed_at, cases=_NOT_VOID),
+        Measure("dispatched", "派遣数", "Dispatched", at=C.dispatched_at, cases=_NOT_VOID),
+        Measure("handled", "处置数", "Handled", at=C.handled_at, cases=_NOT_VOID),
+        # A case without a limit is neither on time nor late.
+        Measure(
+            "on_time", "按期处置数", "Handled on time", at=C.handled_at, cases=_NOT_VOID & (C.handled_at <= C.due_at)
+        ),
+        Measure("closed", "结案数", "Closed", at=C.closed_at, cases=C.status == "closed"),
+        Measure(
+            "closed_on_time",
+            "按期结案数",
+            "Closed on time",
+            at=C.closed_at,
+            cases=(C.status == "closed") & (C.closed_at <= C.due_at),
+        ),
+        # Dated by dispatch, not by the failed check: each day's reworks then stay a share of that day's dispatched
+        # work, and a second rework of the same case does not move the first to another day.
+        Measure("rework", "返工数", "Reworks", at=C.dispatched_at, cases=_NOT_VOID, n=C.rework_count),
+        Measure("overdue", "超期数", "Overdue", at=C.overdue_at, cases=_NOT_VOID),
+    )
+}
+
+
+def measure(code: str) -> Measure:
+    """The declaration of a measure. Raises ``BadFilter`` for an unknown code."""
+    try:
+        return MEASURES[code]
+    except KeyError:
+        raise BadFilter(parameter="measures", value=code, known=list(MEASURES)) from None
+
+
+def local_day(moment: ColumnElement[Any]) -> ColumnElement[date]:
+    """The calendar day of a moment in the town's zone."""
+    return func.timezone(literal(ZONE, Text), moment).cast(Date)
+
+
+def contributions(codes: Collection[str] = tuple(MEASURES)) -> Select[Any]:
+    """What every case adds to the measures named, straight from the declarations.
+
+    Columns ``case_id, measure, day, unit_grid_code, village_code, department_code, n``; narrow it with ``where`` over
+    ``gis.tables.case``. One pass over the cases, whatever the number of measures.
+    """
+    declared = [MEASURES[code] for code in codes]
+    entry = (
+        values(
+            column("measure", Text),
+            column("at", DateTime(timezone=True)),
+            column("n", Integer),
+            column("department_code", Text),
+            name="entry",
+        )
+        .data([(literal(m.code, Text), case_when((m.cases, m.at)), m.n, m.department) for m in declared])
+        .lateral()
+    )
+    return (
+        select(
+            C.id.label("case_id"),
+            entry.c.measure,
+            local_day(entry.c["at"]).label("day"),
+            C.unit_grid_code,
+            C.village_code,
+            entry.c.department_code,
+            entry.c.n,
+        )
+        .select_from(case.join(entry, true()))
+        .where(entry.c["at"].is_not(None), entry.c.n > 0)
+    )
+
+
+def measured(code: str, *, since: date | None = None, until: date | None = None) -> Select[Any]:
+    """Ids of the cases behind a measure on the days ``since`` to ``until`` (both included), by the same declaration.
+
+    Reads the roll-up's memory, so it agrees with ``measure_day`` in every snapshot. Raises ``BadFilter``.
+    """
+    statement = select(measure_case.c.case_id).where(measure_case.c.measure == measure(code).code)
+    if since is not None:
+        statement = statement.where(measure_case.c.day >= since)
+    if until is not None:
+        statement = statement.where(measure_case.c.day <= until)
+    return statement
+
+
+_KEY = ("measure", "day", "unit_grid_code", "department_code")
+_VALUE = ("case_id", "measure", "day", "unit_grid_code", "village_code", "department_code", "n")
+
+
+def apply(tx: Connection, case_ids: Sequence[UUID]) -> int:
+    """Brings the roll-up up to date with these cases as they are now; returns how many contributions changed.
+
+    Safe to repeat and to call in any order: it compares with what each case added before and applies the difference.
+    """
+    if not case_ids:
+        return 0
+    _serialise(tx)
+    changes = tx.execute(_CHANGES, {"ids": sorted(set(case_ids))}).all()
+    if not changes:
+        return 0
+    gone = [(row.case_id, row.measure) for row in changes if row.n is None]
+    if gone:
+        tx.execute(delete(measure_case).where(tuple_(measure_case.c.case_id, measure_case.c.measure).in_(gone)))
+    now = [{name: getattr(row, name) for name in _VALUE} for row in changes if row.n is not None]
+    if now:
+        statement = upsert(measure_case)
+        tx.execute(
+            statement.on_conflict_do_update(
+                index_elements=["case_id", "measure"],
+                set_={name: statement.excluded[name] for name in _VALUE[2:]},
+            ),
+            now,
+        )
+    _add(tx, _deltas(changes))
+    return len(changes)
+
+
+def recompute(tx: Connection) -> int:
+    """Rebuilds the roll-up and its memory from the cases; returns how many contributions there are."""
+    _serialise(tx)
+    tx.execute(delete(measure_case))
+    tx.execute(delete(measure_day))
+    counted = tx.execute(insert(measure_case).from_select(list(_VALUE), contributions())).rowcount
+    sums = select(
+        *(measure_case.c[name] for name in _KEY), func.min(measure_case.c.village_code), func.sum(measure_case.c.n)
+    ).group_by(*(measure_case.c[name] for name in _KEY))
+    tx.execute(insert(measure_day).from_select([*_KEY, "village_code", "n"], sums))
+    return counted
+
+
+def _serialise(tx: Connection) -> None:
+    tx.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def _changes() -> Select[Any]:
+    """Contributions of the cases ``:ids`` that differ from the memory; ``n`` null: gone; ``old_n`` null: new."""
+    ids = any_(bindparam("ids", type_=ARRAY(Uuid)))
+    now = contributions().where(C.id == ids).cte("now")
+    old = select(measure_case).where(measure_case.c.case_id == ids).cte("old")
+    same = and_(now.c.case_id == old.c.case_id, now.c.measure == old.c.measure)
+    current: list[ColumnElement[Any]] = [now.c[name] for name in _VALUE[2:]]
+    before: list[ColumnElement[Any]] = [old.c[name].label(f"old_{name}") for name in _VALUE[2:]]
+    return (
+        select(
+            func.coalesce(now.c.case_id, old.c.case_id).label("case_id"),
+            func.coalesce(now.c.measure, old.c.measure).label("measure"),
+            *current,
+            *before,
+        )
+        .select_from(now.outerjoin(old, same, full=True))
+        .where(or_(*(now.c[name].is_distinct_from(old.c[name]) for name in _VALUE[2:])))
+    )
+
+
+_CHANGES = _changes()
+
+
+def _deltas(changes: Sequence[Row[Any]]) -> list[dict[str, Any]]:
+    """Sum of the differences per key of ``measure_day``, in key order, zeros left out."""
+    sums: dict[tuple[Any, ...], int] = {}
+    village: dict[str, str] = {}
+    for row in changes:
+        if row.n is not None:
+            key = (row.measure, row.day, row.unit_grid_code, row.department_code)
+            sums[key] = sums.get(key, 0) + row.n
+            village[row.unit_grid_code] = row.village_code
+        if row.old_n is not None:
+            key = (row.measure, row.old_day, row.old_unit_grid_code, row.old_department_code)
+            sums[key] = sums.get(key, 0) - row.old_n
+            village.setdefault(row.old_unit_grid_code, row.old_village_code)
+    return [
+        dict(zip(_KEY, key, strict=True)) | {"village_code": village[key[2]], "n": n}
+        for key, n in sorted(sums.items())
+        if n
+    ]
+
+
+def _add(tx: Connection, deltas: list[dict[str, Any]]) -> None:
+    if not deltas:
+        return
+    statement = upsert(measure_day)
+    tx.execute(
+        statement.on_conflict_do_update(index_elements=list(_KEY), set_={"n": measure_day.c.n + statement.excluded.n}),
+        deltas,
+    )
+    falling = [tuple(delta[name] for name in _KEY) for delta in deltas if delta["n"] < 0]
+    if falling:
+        tx.execute(
+            delete(measure_day).where(
+                measure_day.c.n == 0, tuple_(*(measure_day.c[name] for name in _KEY)).in_(falling)
+            )
+        )
