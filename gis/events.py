@@ -1,0 +1,204 @@
+"""The append-only event log: chaining, the feed by snapshot horizon, and what consumers still have to take.
+
+Knows how events are stored and handed on; what an event means is known by gis.cases and the consumers.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, cast, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy.types import BigInteger, Text
+
+from gis.db import Connection
+from gis.digest import sm3
+from gis.tables import Xid8, case_digest, case_event, delivery
+
+GENESIS = bytes(32)
+# Who takes events from the delivery table. The live stream and the point store follow the feed by cursor instead:
+# every process has its own.
+CONSUMERS = ("statistics",)
+RETRY_AFTER = tuple(timedelta(seconds=s) for s in (1, 5, 30, 120, 600, 3600))
+
+
+@dataclass(frozen=True, order=True)
+class Cursor:
+    """A place in the feed: everything committed at or before it has been seen."""
+
+    xid: int = 0
+    id: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.xid}-{self.id}"
+
+    @classmethod
+    def parse(cls, text_form: str) -> "Cursor":
+        """From ``xid-id``. Raises ``ValueError``."""
+        xid, _, position = text_form.partition("-")
+        return cls(int(xid), int(position))
+
+
+def canonical(event: Mapping[str, Any]) -> bytes:
+    """The bytes that are chained: what happened, to what, by whom, when, where, with what."""
+    return json.dumps(
+        {
+            "case_id": str(event["case_id"]),
+            "seq": event["seq"],
+            "action": event["action"],
+            "from_state": event["from_state"],
+            "to_state": event["to_state"],
+            "actor_id": str(event["actor_id"]) if event["actor_id"] else None,
+            "actor": event["actor"],
+            "role": event["role"],
+            "happened_at": event["happened_at"].astimezone(UTC).isoformat(timespec="microseconds"),
+            "lon": event["lon"],
+            "lat": event["lat"],
+            "payload": event["payload"],
+        },
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+    ).encode()
+
+
+def chain(event: Mapping[str, Any], previous: bytes) -> bytes:
+    """The event's hash: SM3 of the hash before it and its canonical bytes."""
+    return sm3(previous, canonical(event))
+
+
+def broken(tx: Connection, case_id: UUID) -> int | None:
+    """The first sequence number at which a case's chain does not hold, or None when it holds."""
+    previous, expected = GENESIS, 1
+    for row in tx.execute(select(case_event).where(case_event.c.case_id == case_id).order_by(case_event.c.seq)):
+        event = dict(row._mapping)
+        if event["seq"] != expected or event["prev_hash"] != previous or chain(event, previous) != event["hash"]:
+            return expected
+        previous, expected = event["hash"], expected + 1
+    return None
+
+
+def _after(cursor: Cursor) -> ColumnElement[bool]:
+    xid = cast(literal(str(cursor.xid), Text), Xid8)
+    return and_(
+        text("case_event.xid < pg_snapshot_xmin(pg_current_snapshot())"),
+        func.row(case_event.c.xid, case_event.c.id) > func.row(xid, literal(cursor.id, BigInteger)),
+    )
+
+
+def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[Any], Cursor]:
+    """Events after the cursor whose neighbours have all been committed, in feed order, and the next cursor.
+
+    Columns: case_id, seq, id, action, from_state, to_state, actor, role, happened_at, recorded_at.
+    """
+    xid = cast(cast(case_event.c.xid, Text), BigInteger).label("xid")
+    columns = (c for c in case_event.c if c.name not in ("xid", "payload", "prev_hash", "hash", "lon", "lat"))
+    rows = tx.execute(
+        select(xid, *columns).where(_after(cursor)).order_by(case_event.c.xid, case_event.c.id).limit(limit)
+    ).all()
+    return rows, Cursor(rows[-1].xid, rows[-1].id) if rows else cursor
+
+
+def horizon(tx: Connection) -> Cursor:
+    """The place after everything that is visible to every later reader: where a new follower starts."""
+    xmin = tx.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one()
+    return Cursor(xmin - 1, 2**62)
+
+
+def take(tx: Connection, consumer: str, work: Callable[[Sequence[UUID]], None], limit: int = 500) -> int:
+    """Hand up to ``limit`` waiting deliveries to ``work`` (distinct case ids) and remove them; returns how many.
+
+    Runs in ``tx``: the row locks are the lease. When ``work`` raises, its writes are undone and the deliveries wait
+    longer each time, until they are dead and shown to operators. Order is kept per case: a delivery waits while an
+    earlier one of its case does.
+    """
+    earlier = delivery.alias("earlier")
+    rows = tx.execute(
+        select(delivery.c.id, delivery.c.case_id, delivery.c.attempts)
+        .where(
+            delivery.c.consumer == consumer,
+            ~delivery.c.dead,
+            delivery.c.next_at <= func.now(),
+            ~exists().where(
+                earlier.c.consumer == consumer,
+                earlier.c.case_id == delivery.c.case_id,
+                earlier.c.id < delivery.c.id,
+                earlier.c.next_at > func.now(),
+            ),
+        )
+        .order_by(delivery.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not rows:
+        return 0
+    ids = [row.id for row in rows]
+    try:
+        with tx.begin_nested():
+            work(list(dict.fromkeys(row.case_id for row in rows)))
+    except Exception as error:
+        # One bad case must not hold up the others: a failed batch is tried again one by one.
+        if len(rows) > 1:
+            return sum([_alone(tx, row, work) for row in rows])
+        _postpone(tx, rows[0], error)
+        return 0
+    tx.execute(delete(delivery).where(delivery.c.id.in_(ids)))
+    return len(rows)
+
+
+def _alone(tx: Connection, row: Any, work: Callable[[Sequence[UUID]], None]) -> int:
+    try:
+        with tx.begin_nested():
+            work([row.case_id])
+    except Exception as error:
+        _postpone(tx, row, error)
+        return 0
+    tx.execute(delete(delivery).where(delivery.c.id == row.id))
+    return 1
+
+
+def _postpone(tx: Connection, row: Any, error: Exception) -> None:
+    wait = RETRY_AFTER[min(row.attempts, len(RETRY_AFTER) - 1)]
+    tx.execute(
+        update(delivery)
+        .where(delivery.c.id == row.id)
+        .values(
+            attempts=row.attempts + 1,
+            next_at=func.now() + wait,
+            dead=row.attempts + 1 > len(RETRY_AFTER),
+            error=f"{type(error).__name__}: {error}"[:500],
+        )
+    )
+
+
+def backlog(tx: Connection) -> dict[str, dict[str, int]]:
+    """Per consumer: how many deliveries wait and how many are dead."""
+    rows = tx.execute(
+        select(
+            delivery.c.consumer,
+            func.count().filter(~delivery.c.dead).label("waiting"),
+            func.count().filter(delivery.c.dead).label("dead"),
+        ).group_by(delivery.c.consumer)
+    )
+    found = {consumer: {"waiting": 0, "dead": 0} for consumer in CONSUMERS}
+    return found | {row.consumer: {"waiting": row.waiting, "dead": row.dead} for row in rows}
+
+
+def close_day(tx: Connection, day: date, zone: str = "Asia/Shanghai") -> bytes:
+    """Digest all events recorded on ``day`` (local time), chained to the day before; returns it. Done once a day."""
+    done = tx.execute(select(case_digest.c.digest).where(case_digest.c.day == day)).scalar()
+    if done is not None:
+        return bytes(done)
+    before = tx.execute(
+        select(case_digest.c.digest).where(case_digest.c.day < day).order_by(case_digest.c.day.desc()).limit(1)
+    ).scalar()
+    local_day = func.timezone(zone, case_event.c.recorded_at).cast(case_digest.c.day.type)
+    hashes = tx.execute(
+        select(case_event.c.hash).where(local_day == day).order_by(case_event.c.case_id, case_event.c.seq)
+    ).scalars()
+    parts = [bytes(h) for h in hashes]
+    digest = sm3(before or GENESIS, *parts)
+    tx.execute(insert(case_digest).values(day=day, events=len(parts), digest=digest, made_at=datetime.now(UTC)))
+    return digest

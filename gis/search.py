@@ -1,0 +1,332 @@
+"""The one read path of cases: who sees which, which filter keeps which, page by page.
+
+Knows the SQL form of scope and filter; their form as masks over points is in gis.points and must say the same.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal, or_, select, true, tuple_
+from sqlalchemy import case as when
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import DateTime, Text, Uuid
+
+from gis import errors
+from gis.db import Connection
+from gis.people import Caller, Scope
+from gis.tables import case, department, division, staff
+
+LIGHTS = ("green", "yellow", "red", "none")
+ZONE = ZoneInfo("Asia/Shanghai")
+Order = Literal["newest", "due"]
+_FAR = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def within(scope: Scope) -> ColumnElement[bool]:
+    """The rows of ``case`` that a scope covers."""
+    if scope.everything:
+        return true()
+    parts: list[ColumnElement[bool]] = []
+    if scope.villages:
+        parts.append(case.c.village_code.in_(sorted(scope.villages)))
+    if scope.duty_grids:
+        parts.append(case.c.duty_grid_code.in_(sorted(scope.duty_grids)))
+    if scope.departments:
+        codes = sorted(scope.departments)
+        parts.append(case.c.department_code.in_(codes))
+        parts.append(case.c.co_departments.op("&&")(literal(codes, ARRAY(Text))))
+    if scope.own is not None:
+        parts.append(or_(case.c.reporter_id == scope.own, case.c.assignee_id == scope.own))
+    return or_(*parts) if parts else false()
+
+
+def visible_cases(caller: Caller) -> Select[Any]:
+    """Every case the caller may see. Everything anyone sees of cases composes on this."""
+    return select(case).where(within(caller.scope))
+
+
+def light(now: datetime) -> ColumnElement[str]:
+    """green, yellow, red by the handling clock at ``now``; none when the case is not open or has no due time.
+
+    A handled case's clock has stopped at ``handled_at``.
+    """
+    moment = func.coalesce(case.c.handled_at, now)
+    return when(
+        (or_(case.c.status != "open", case.c.due_at.is_(None)), "none"),
+        (case.c.due_at < moment, "red"),
+        (case.c.yellow_at <= moment, "yellow"),
+        else_="green",
+    )
+
+
+def overdue(now: datetime) -> ColumnElement[bool]:
+    """Whether handling took, or by ``now`` is taking, longer than its limit; never null."""
+    late = func.coalesce(case.c.due_at < func.coalesce(case.c.handled_at, now), False)
+    return and_(case.c.status != "void", late)
+
+
+@dataclass(frozen=True)
+class CaseFilter:
+    """Which cases: one meaning for list, count, map, heat, stream and export. Empty fields do not restrict.
+
+    ``category`` holds ``kind:prefix`` forms such as ``event:05``; ``since``/``until`` bound ``reported_at`` (until is
+    exclusive); ``bbox`` is west, south, east, north in EPSG:4490 degrees, edges included.
+    """
+
+    kind: tuple[str, ...] = ()
+    channel: tuple[str, ...] = ()
+    category: tuple[str, ...] = ()
+    state: tuple[str, ...] = ()
+    stage: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    light: tuple[str, ...] = ()
+    village: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
+    duty_grid: tuple[str, ...] = ()
+    department: tuple[str, ...] = ()
+    severity: tuple[int, ...] = ()
+    component: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    overdue: bool | None = None
+    q: str = ""
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str]) -> "CaseFilter":
+        """From query parameters; other parameters are left alone. Raises ``BadFilter`` naming the parameter."""
+        values: dict[str, Any] = {}
+        for spec in fields(cls):
+            text_form = query.get(spec.name, "").strip()
+            if not text_form:
+                continue
+            try:
+                values[spec.name] = _PARSERS.get(spec.name, _parse_words)(text_form)
+            except ValueError as error:
+                raise errors.BadFilter(parameter=spec.name, value=text_form[:200], why=str(error)) from error
+        return cls(**values)
+
+    def query(self) -> dict[str, str]:
+        """Back to query parameters, in one canonical form: equal filters give equal text."""
+        found: dict[str, str] = {}
+        for name, value in asdict(self).items():
+            if value is None or value == () or value == "":
+                continue
+            if isinstance(value, tuple):
+                ordered = value if name == "bbox" else sorted(set(value))
+                found[name] = ",".join(str(v) for v in ordered)
+            elif isinstance(value, datetime):
+                found[name] = value.astimezone(UTC).isoformat()
+            else:
+                found[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        return found
+
+    def clauses(self, now: datetime) -> list[ColumnElement[bool]]:
+        """The filter as conditions on ``case``."""
+        found: list[ColumnElement[bool]] = []
+        for name, column in _EQUALS.items():
+            wanted = getattr(self, name)
+            if wanted:
+                found.append(case.c[column].in_(sorted(set(wanted))))
+        if self.category:
+            found.append(or_(*(_category_clause(c) for c in sorted(set(self.category)))))
+        if self.light:
+            found.append(light(now).in_(sorted(set(self.light))))
+        if self.since:
+            found.append(case.c.reported_at >= self.since)
+        if self.until:
+            found.append(case.c.reported_at < self.until)
+        if self.bbox:
+            west, south, east, north = self.bbox
+            found.append(case.c.lon.between(west, east))
+            found.append(case.c.lat.between(south, north))
+        if self.overdue is not None:
+            found.append(overdue(now) if self.overdue else ~overdue(now))
+        if self.q:
+            found.append(_text_clause(self.q))
+        return found
+
+
+_EQUALS = {
+    "kind": "kind",
+    "channel": "channel",
+    "state": "state",
+    "stage": "stage",
+    "status": "status",
+    "village": "village_code",
+    "grid": "unit_grid_code",
+    "duty_grid": "duty_grid_code",
+    "department": "department_code",
+    "severity": "severity",
+    "component": "component_code",
+}
+
+
+def _category_clause(text_form: str) -> ColumnElement[bool]:
+    kind, _, prefix = text_form.partition(":")
+    if not prefix:
+        return case.c.category_kind == kind
+    if len(prefix) == 4:
+        return and_(case.c.category_kind == kind, case.c.category_code == prefix)
+    return and_(case.c.category_kind == kind, case.c.category_code >= prefix, case.c.category_code < prefix + "~")
+
+
+def _text_clause(q: str) -> ColumnElement[bool]:
+    if len(q) > 4 and q.isascii():
+        return or_(case.c.number.startswith(q.upper(), autoescape=True), case.c.query_code == q.upper())
+    return or_(case.c.description.contains(q, autoescape=True), case.c.address.contains(q, autoescape=True))
+
+
+def _parse_words(text_form: str) -> tuple[str, ...]:
+    words = tuple(w.strip() for w in text_form.split(",") if w.strip())
+    if len(words) > 500:
+        raise ValueError("more than 500 values")
+    if any("\x00" in w for w in words):
+        raise ValueError("a value holds a null character")
+    return words
+
+
+def _parse_categories(text_form: str) -> tuple[str, ...]:
+    words = _parse_words(text_form)
+    for word in words:
+        kind, _, prefix = word.partition(":")
+        if kind not in ("component", "event") or (prefix and not (prefix.isdigit() and len(prefix) in (2, 4))):
+            raise ValueError("a category is component or event, then a colon and 2 or 4 digits")
+    return words
+
+
+def _parse_lights(text_form: str) -> tuple[str, ...]:
+    words = _parse_words(text_form)
+    if not set(words) <= set(LIGHTS):
+        raise ValueError(f"a light is one of {', '.join(LIGHTS)}")
+    return words
+
+
+def parse_time(text_form: str) -> datetime:
+    """An ISO date (its local midnight) or time (local when it names no zone). Raises ``ValueError``."""
+    if len(text_form) == 10:
+        return datetime.combine(date.fromisoformat(text_form), time(), ZONE)
+    moment = datetime.fromisoformat(text_form)
+    return moment if moment.tzinfo else moment.replace(tzinfo=ZONE)
+
+
+def _parse_until(text_form: str) -> datetime:
+    return parse_time(text_form) + (timedelta(days=1) if len(text_form) == 10 else timedelta())
+
+
+def _parse_bbox(text_form: str) -> tuple[float, ...]:
+    numbers = tuple(float(part) for part in text_form.split(","))
+    if len(numbers) != 4 or any(abs(n) > 360 or n != n for n in numbers):
+        raise ValueError("bbox is west,south,east,north in degrees")
+    if numbers[0] > numbers[2] or numbers[1] > numbers[3]:
+        raise ValueError("bbox is west,south,east,north: its corners are reversed")
+    return numbers
+
+
+def _parse_bool(text_form: str) -> bool:
+    if text_form.lower() not in ("true", "false"):
+        raise ValueError("true or false")
+    return text_form.lower() == "true"
+
+
+def _parse_q(text_form: str) -> str:
+    if len(text_form) > 100 or "\x00" in text_form:
+        raise ValueError("at most 100 characters, none of them null")
+    return text_form
+
+
+_PARSERS: dict[str, Any] = {
+    "category": _parse_categories,
+    "light": _parse_lights,
+    "severity": lambda t: tuple(int(part) for part in _parse_words(t)),
+    "since": parse_time,
+    "until": _parse_until,
+    "bbox": _parse_bbox,
+    "overdue": _parse_bool,
+    "q": _parse_q,
+}
+
+
+def named(cases: Select[Any]) -> Select[Any]:
+    """The same rows with ``village_name``, ``department_name`` and ``reporter_name`` beside them."""
+    page = cases.subquery()
+    return (
+        select(
+            page,
+            division.c.short_name.label("village_name"),
+            department.c.name.label("department_name"),
+            staff.c.name.label("reporter_name"),
+        )
+        .join(division, division.c.code == page.c.village_code, isouter=True)
+        .join(department, department.c.code == page.c.department_code, isouter=True)
+        .join(staff, staff.c.id == page.c.reporter_id, isouter=True)
+    )
+
+
+def find(
+    tx: Connection,
+    caller: Caller,
+    wanted: CaseFilter,
+    *,
+    order: Order = "newest",
+    cursor: str = "",
+    limit: int = 20,
+    now: datetime | None = None,
+    among: Select[Any] | None = None,
+) -> tuple[Sequence[Any], str | None]:
+    """One page of visible cases and the cursor of the next, or None at the end.
+
+    ``order``: newest report first, or least time left first (cases without a due time last). ``among`` restricts to
+    a Select of case ids. Raises ``BadCursor``.
+    """
+    moment = now or datetime.now(UTC)
+    statement = visible_cases(caller).where(*wanted.clauses(moment))
+    if among is not None:
+        statement = statement.where(case.c.id.in_(among))
+    due = func.coalesce(case.c.due_at, _FAR)
+    if order == "due":
+        key, sorting = tuple_(due, case.c.id), (due, case.c.id)
+    else:
+        key, sorting = tuple_(case.c.reported_at, case.c.id), (case.c.reported_at.desc(), case.c.id.desc())
+    if cursor:
+        at, last = _decode(cursor, order)
+        edge = tuple_(literal(at, DateTime(timezone=True)), literal(last, Uuid))
+        statement = statement.where(key > edge if order == "due" else key < edge)
+    page = named(statement.order_by(*sorting).limit(limit + 1))
+    names = page.selected_columns
+    if order == "due":
+        page = page.order_by(func.coalesce(names.due_at, _FAR), names.id)
+    else:
+        page = page.order_by(names.reported_at.desc(), names.id.desc())
+    rows = tx.execute(page).all()
+    if len(rows) <= limit:
+        return rows, None
+    end = rows[limit - 1]
+    return rows[:limit], _encode(end.reported_at if order == "newest" else end.due_at or _FAR, end.id, order)
+
+
+def count(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetime | None = None) -> int:
+    """How many cases the list holds; a slow and certain count, for checks and exports."""
+    cases = visible_cases(caller).where(*wanted.clauses(now or datetime.now(UTC))).subquery()
+    return int(tx.execute(select(func.count()).select_from(cases)).scalar_one())
+
+
+def _encode(at: datetime, last: UUID, order: Order) -> str:
+    return base64.urlsafe_b64encode(json.dumps([order, at.isoformat(), str(last)]).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, order: Order) -> tuple[datetime, UUID]:
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        made_for, at, last = json.loads(base64.urlsafe_b64decode(padded))
+        if made_for != order:
+            raise ValueError("the cursor belongs to another order")
+        return datetime.fromisoformat(at), UUID(last)
+    except (ValueError, TypeError) as error:
+        raise errors.BadCursor(cursor=cursor[:100]) from error
