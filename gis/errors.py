@@ -68,6 +68,7 @@ BadGeometry = _problem("BadGeometry", "bad_geometry", 422, "图形无效", "The 
 GridOverlap = _problem("GridOverlap", "grid_overlap", 422, "单元网格重叠", "Unit grids overlap")
 GridGap = _problem("GridGap", "grid_gap", 422, "单元网格之间有缝隙", "There are gaps between unit grids")
 NotCovered = _problem("NotCovered", "not_covered", 422, "位置没有对应的单元网格", "No unit grid covers the place")
+FixTime = _problem("FixTime", "fix_time", 422, "定位时间不可信", "The time of the fix is not plausible")
 
 # Codes
 CategoryUnknown = _problem("CategoryUnknown", "category_unknown", 422, "没有这个类别代码", "Unknown category code")
@@ -129,6 +130,14 @@ MappingBad = _problem("MappingBad", "mapping_bad", 422, "映射文件有误", "T
 FileUnreadable = _problem("FileUnreadable", "file_unreadable", 422, "文件无法读取", "The file cannot be read")
 ImportRefused = _problem("ImportRefused", "import_refused", 422, "导入被整体拒绝", "The import was refused as a whole")
 NotAPhoto = _problem("NotAPhoto", "not_a_photo", 422, "不是有效的照片", "The file is not a photo")
+ValueUnknown = _problem("ValueUnknown", "value_unknown", 422, "取值没有对应关系", "The value has no meaning in the mapping")
+DateBad = _problem("DateBad", "date_bad", 422, "日期无效", "The date is not valid")
+DateOrder = _problem("DateOrder", "date_order", 422, "日期先后颠倒", "The dates are in the wrong order")
+PointMismatch = _problem("PointMismatch", "point_mismatch", 422, "坐标字段与图形不符", "Coordinate fields and shape disagree")
+GridUnknown = _problem("GridUnknown", "grid_unknown", 422, "没有这个网格", "No such grid")
+GridMismatch = _problem("GridMismatch", "grid_mismatch", 422, "所填网格与实际位置不符", "The declared grid is not where the place is")
+GridCodeBad = _problem("GridCodeBad", "grid_code_bad", 422, "网格编码不合规", "The grid code breaks the coding rule")
+GridDuplicate = _problem("GridDuplicate", "grid_duplicate", 422, "网格编码重复", "Duplicate grid code")
 RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")
 
 # Service

@@ -1,0 +1,175 @@
+"""Files into one table of texts and shapes, as received. Knows file formats and encodings; knows no meaning.
+
+GDAL is only ever handed content whose first bytes are what the suffix says: several of its drivers follow paths and
+addresses written inside a file.
+"""
+
+import io
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyogrio
+import shapely
+
+from gis import errors
+from gis.import_mapping import Mapping
+
+_MAGIC = {
+    ".shp": (b"\x00\x00\x27\x0a",),
+    ".gpkg": (b"SQLite format 3\x00",),
+    ".geojson": (b"{",),
+    ".json": (b"{",),
+}
+_SHAPE_PARTS = {".shp", ".shx", ".dbf", ".prj", ".cpg"}
+_UNPACKED_LIMIT = 2 * 1024**3
+SUFFIXES = (".csv", ".txt", ".xlsx", ".zip", *_MAGIC)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file as received: ``frame`` holds stripped texts ('' where nothing is), ``geometry`` the file's own shapes."""
+
+    file: str
+    frame: pd.DataFrame
+    geometry: npt.NDArray[Any] | None
+    crs: str | None
+    """The coordinate system the file itself declares."""
+    first_row: int
+    """What a reader of the file calls its first record: 2 under a header line, 1 in a GIS file."""
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+
+def read(path: Path, mapping: Mapping) -> Source:
+    """Read CSV, Excel, Shapefile (also zipped), GeoPackage or GeoJSON. Raises ``FileUnreadable``."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise unreadable(path, f"不支持 {suffix or '无后缀'} 文件", f"{suffix or 'no suffix'}: use {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise unreadable(path, "没有这个文件", "no such file")
+    if suffix in (".csv", ".txt"):
+        return _csv(path, mapping)
+    if suffix == ".xlsx":
+        return _excel(path, mapping)
+    if suffix == ".zip":
+        return _zipped(path, mapping)
+    return _vector(path, mapping, path.name)
+
+
+def unreadable(path: Path, zh: str, en: str) -> errors.Problem:
+    """The refusal of a file, in both languages."""
+    return errors.FileUnreadable(zh=f"文件无法读取：{zh}", en=f"The file cannot be read: {en}", file=path.name, why=en)
+
+
+def _csv(path: Path, mapping: Mapping) -> Source:
+    text = _decode(path, mapping.encoding)
+    try:
+        frame = pd.read_csv(
+            io.StringIO(text),
+            sep=mapping.delimiter,
+            dtype=object,
+            keep_default_na=False,
+            na_filter=False,
+            skip_blank_lines=True,
+            index_col=False,
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        raise unreadable(path, "不是有效的 CSV", f"not a valid CSV: {error}") from error
+    return Source(path.name, _texts(frame, path), None, None, 2)
+
+
+def _decode(path: Path, encoding: str | None) -> str:
+    data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        candidates = ["utf-16"]
+    elif data[:3] == b"\xef\xbb\xbf":
+        candidates = ["utf-8-sig"]
+    else:
+        # Strict UTF-8 hardly ever accepts Chinese text in GB18030, so this order tells them apart.
+        candidates = [encoding] if encoding else ["utf-8", "gb18030"]
+    for candidate in candidates:
+        try:
+            return data.decode(candidate)
+        except (UnicodeDecodeError, LookupError):
+            continue
+    raise unreadable(path, f"编码不是 {'、'.join(candidates)}", f"the encoding is not {' or '.join(candidates)}")
+
+
+def _excel(path: Path, mapping: Mapping) -> Source:
+    try:
+        frame = pd.read_excel(
+            path, sheet_name=mapping.sheet or 0, dtype=object, keep_default_na=False, na_filter=False, engine="openpyxl"
+        )
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise unreadable(path, "不是有效的 Excel 工作簿", f"not a valid Excel workbook: {error}") from error
+    return Source(path.name, _texts(frame, path), None, None, 2)
+
+
+def _zipped(path: Path, mapping: Mapping) -> Source:
+    try:
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            parts = [item for item in archive.infolist() if Path(item.filename).suffix.lower() in _SHAPE_PARTS]
+            layers = [item for item in parts if item.filename.lower().endswith(".shp")]
+            if len(layers) != 1:
+                raise unreadable(path, "压缩包应有一个 .shp", f"the archive must hold one .shp, it holds {len(layers)}")
+            if sum(item.file_size for item in parts) > _UNPACKED_LIMIT:
+                raise unreadable(path, "解压后过大", "the archive is too large when unpacked")
+            stem = Path(layers[0].filename).with_suffix("")
+            for item in parts:
+                if Path(item.filename).with_suffix("") == stem:
+                    target = Path(folder) / f"layer{Path(item.filename).suffix.lower()}"
+                    target.write_bytes(archive.read(item))
+            return _vector(Path(folder) / "layer.shp", mapping, path.name)
+    except zipfile.BadZipFile as error:
+        raise unreadable(path, "不是有效的压缩包", f"not a valid archive: {error}") from error
+
+
+def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
+    with path.open("rb") as file:
+        head = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n") if path.suffix.lower() != ".shp" else file.read(4)
+    if not head.startswith(_MAGIC[path.suffix.lower()]):
+        raise unreadable(path, "内容与后缀不符", f"the content is not what {path.suffix} says")
+    options = {"encoding": mapping.encoding} if mapping.encoding else {}
+    try:
+        meta, _, wkb, columns = pyogrio.raw.read(path, layer=mapping.layer, force_2d=True, **options)
+        geometry = shapely.from_wkb(wkb, on_invalid="ignore") if wkb is not None else None
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FieldError) as error:
+        raise unreadable(path, "不是有效的空间数据文件", f"not a valid spatial file: {error}") from error
+    except (UnicodeDecodeError, LookupError) as error:
+        raise unreadable(path, "属性编码有误", f"the attributes' encoding is wrong: {error}") from error
+    frame = pd.DataFrame(dict(zip(meta["fields"], columns, strict=True)))
+    if not meta["fields"].size and geometry is not None:
+        frame = pd.DataFrame(index=range(len(geometry)))
+    return Source(shown, _texts(frame, path), geometry, meta["crs"], 1)
+
+
+def _texts(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Every value as stripped text, '' for none; whole numbers that a format made floats lose their ``.0``."""
+    names = [str(name).strip().removeprefix("\ufeff") for name in frame.columns]
+    if len(set(names)) != len(names):
+        raise unreadable(path, "列名重复", "two columns have the same name")
+    columns = {name: _text_column(frame.iloc[:, at].to_numpy()) for at, name in enumerate(names)}
+    return pd.DataFrame(columns, index=range(len(frame)), dtype=object)
+
+
+def _text_column(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.dtype.kind == "M":
+        texts = np.datetime_as_string(values, unit="s").astype(object)
+        texts[np.isnat(values)] = ""
+        return np.char.replace(texts.astype(str), "T00:00:00", "").astype(object)
+    return np.array([_text(value) for value in values.tolist()], dtype=object)
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value).strip().replace("\x00", "")
