@@ -1,0 +1,157 @@
+"""The database's schema: bringing it up to date, comparing it with the models, and what each role may do.
+
+Knows Alembic and privileges; knows nothing of what the tables mean.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql.base import ischema_names
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from gis.db import make_engine
+from gis.tables import Xid8, metadata
+
+APPEND_ONLY = ("case_event", "audit")
+
+ischema_names["xid8"] = Xid8  # so that reading the database's own description knows the type
+
+
+def _of_models(item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any) -> bool:
+    """Partitions and PostGIS' own tables are in the database but in no model."""
+    return not (kind == "table" and reflected and name not in metadata.tables)
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    config.attributes["include_object"] = _of_models
+    return config
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[Connection]:
+    """One committed connection as the schema's owner, on an engine of its own."""
+    engine = make_engine(url, pool_size=1, statement_timeout_s=0)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def prepare(admin_url: str, database: str, service_role: str) -> None:
+    """Create `database` and the login `service_role` on the server behind `admin_url`, where they are missing."""
+    engine = make_engine(admin_url, pool_size=1, statement_timeout_s=0)
+    quote = engine.dialect.identifier_preparer.quote
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if not connection.scalar(text("select 1 from pg_roles where rolname = :name"), {"name": service_role}):
+                connection.execute(text(f"CREATE ROLE {quote(service_role)} LOGIN"))
+            if not connection.scalar(text("select 1 from pg_database where datname = :name"), {"name": database}):
+                connection.execute(text(f"CREATE DATABASE {quote(database)}"))
+    finally:
+        engine.dispose()
+
+
+def exercise(url: str) -> str:
+    """Run PL/pgSQL and PostGIS once and return their versions: answering a ping is not yet working.
+
+    Needs the extension in the database at `url`. Raises SQLAlchemy's error when any of it fails.
+    """
+    with _connection(url) as connection:
+        connection.execute(text("DO $$ BEGIN PERFORM 1; END $$"))
+        postgis = connection.scalar(
+            text(
+                "select postgis_lib_version() where ST_Covers("
+                "ST_MakeEnvelope(116, 40, 117, 41, 4490), ST_SetSRID(ST_MakePoint(116.65, 40.11), 4490))"
+            )
+        )
+        return f"PostgreSQL {connection.scalar(text('show server_version'))}, PostGIS {postgis}"
+
+
+def answers(url: str) -> bool:
+    """Whether the server behind `url` takes connections now."""
+    try:
+        with _connection(url) as connection:
+            return connection.scalar(text("select 1")) == 1
+    except OperationalError:
+        return False
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring the database at `url` (its owner's login) up to `revision`, in one transaction."""
+    with _connection(url) as connection:
+        # Two services started at once must not both create the tables.
+        connection.execute(text("select pg_advisory_xact_lock(7266726)"))
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Take migrations back to `revision` ("base": everything)."""
+    with _connection(url) as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def new_revision(url: str, message: str, number: str) -> None:
+    """Write the next migration from the difference between the models and the database at `url`."""
+    with _connection(url) as connection:
+        command.revision(_config(connection), message=message, autogenerate=True, rev_id=number)
+
+
+def head_revision() -> str | None:
+    """The newest revision the code knows."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def current_revision(url: str) -> str | None:
+    """The revision the database at `url` is at; None when it is empty."""
+    with _connection(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def differences(url: str) -> list[Any]:
+    """What Alembic would still change to make the database equal the models; empty when they agree."""
+    with _connection(url) as connection:
+        context = MigrationContext.configure(
+            connection, opts={"include_object": _of_models, "compare_server_default": True}
+        )
+        return list(compare_metadata(context, metadata))
+
+
+def grant_service_role(owner_url: str, role: str) -> None:
+    """Give `role`, which must exist, the rows of every table, and of the append-only ones no more than insert.
+
+    Later tables and sequences of the same owner are covered by default privileges.
+    """
+    with _connection(owner_url) as connection:
+        name = connection.dialect.identifier_preparer.quote(role)
+        schema = "public"
+        statements = [
+            f"GRANT USAGE ON SCHEMA {schema} TO {name}",
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {name}",
+            f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA {schema} TO {name}",
+            f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {name}",
+            f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {name}",
+            *(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {name}" for table in APPEND_ONLY),
+            f"REVOKE INSERT, UPDATE, DELETE ON alembic_version, spatial_ref_sys FROM {name}",
+            f"GRANT EXECUTE ON FUNCTION ensure_position_partition(date) TO {name}",
+        ]
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def service_role(url: str) -> str | None:
+    """The role a database URL logs in as, if it names one."""
+    return make_url(url).username
