@@ -104,17 +104,15 @@ def publish(tx: Connection, kind: str, code: str, body: Body, valid_from: dateti
 
 def version(tx: Connection, kind: str, code: str, number: int) -> Definition:
     """Exactly this version. Raises ``DefinitionUnknown``."""
-    key = (kind, code, number)
+    which = (definition.c.kind == kind, definition.c.code == code, definition.c.version == number)
+    digest = tx.execute(select(definition.c.digest).where(*which)).scalar()
+    if digest is None:
+        raise errors.DefinitionUnknown(kind=kind, code=code, version=number)
+    key = (kind, digest, number)
     found = _cache.get(key)
     if found is None:
-        row = tx.execute(
-            select(definition.c.body).where(
-                definition.c.kind == kind, definition.c.code == code, definition.c.version == number
-            )
-        ).first()
-        if row is None:
-            raise errors.DefinitionUnknown(kind=kind, code=code, version=number)
-        found = Definition(kind, code, number, row.body, check(kind, row.body, where=f"{kind}/{code}"))
+        body = tx.execute(select(definition.c.body).where(*which)).scalar_one()
+        found = Definition(kind, code, number, body, check(kind, body, where=f"{kind}/{code}"))
         with _cache_lock:
             _cache[key] = found
     return found

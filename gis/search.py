@@ -290,10 +290,10 @@ def find(
     if among is not None:
         statement = statement.where(case.c.id.in_(among))
     due = func.coalesce(case.c.due_at, _FAR)
-    if order == "due":
-        key, sorting = tuple_(due, case.c.id), (due, case.c.id)
-    else:
-        key, sorting = tuple_(case.c.reported_at, case.c.id), (case.c.reported_at.desc(), case.c.id.desc())
+    key: ColumnElement[Any] = tuple_(due if order == "due" else case.c.reported_at, case.c.id)
+    sorting: tuple[ColumnElement[Any], ...] = (due, case.c.id)
+    if order == "newest":
+        sorting = (case.c.reported_at.desc(), case.c.id.desc())
     if cursor:
         at, last = _decode(cursor, order)
         edge = tuple_(literal(at, DateTime(timezone=True)), literal(last, Uuid))

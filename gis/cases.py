@@ -1,0 +1,559 @@
+"""The one write path of cases: ``report`` opens one, ``act`` moves it; each in one transaction with its event.
+
+Knows how a step becomes rows; which steps exist is known by the workflow, who owns what by the duty list.
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, func, insert, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import OperationalError
+
+from gis import areas, definitions, errors, events, geometry, workflow, worktime
+from gis.catalogue import Category, resolve
+from gis.db import Connection
+from gis.digest import sm3
+from gis.people import SYSTEM, Caller
+from gis.routing import Routing, RoutingFacts
+from gis.rulebook import Rulebook, rulebook
+from gis.search import ZONE
+from gis.tables import attachment, case, case_event, component, delivery, department
+from gis.workflow import Step, Workflow
+from gis.worktime import Calendar, Limit
+
+CHANNELS = ("patrol", "public", "hotline", "video", "superior", "sensor", "leader")
+# Nothing may have happened later than this after now: phones' clocks are not exact.
+AHEAD = timedelta(minutes=5)
+# No letters that look alike: a query code is read out over the telephone.
+_CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A stored photo that comes with an event."""
+
+    sha256: bytes
+    mime: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is reported. ``lon``/``lat`` in ``crs``; times with zone. ``catalogue`` and ``category_kind`` may be empty
+    only where the code is unambiguous without them."""
+
+    category_code: str
+    lon: float
+    lat: float
+    catalogue: str = ""
+    category_kind: str = ""
+    category_name: str = ""
+    crs: str = geometry.STORED
+    id: UUID = field(default_factory=uuid4)
+    kind: str = "case"
+    channel: str = "patrol"
+    condition_code: str = ""
+    component_code: str = ""
+    description: str = ""
+    address: str = ""
+    severity: int = 1
+    occurred_at: datetime | None = None
+    reported_at: datetime | None = None
+    photos: tuple[Photo, ...] = ()
+    simulated: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def digest(self) -> bytes:
+        """Of what the sender sent: the same id with another digest is a conflict."""
+        sent = {
+            "kind": self.kind,
+            "channel": self.channel,
+            "category": [self.catalogue, self.category_kind, self.category_code],
+            "condition": self.condition_code,
+            "component": self.component_code,
+            "place": [self.crs, float(self.lon), float(self.lat)],
+            "words": [self.description, self.address],
+            "severity": self.severity,
+            "occurred_at": self.occurred_at.astimezone(UTC).isoformat() if self.occurred_at else None,
+            "photos": sorted(p.sha256.hex() for p in self.photos),
+            "extra": dict(self.extra),
+        }
+        return sm3(json.dumps(sent, ensure_ascii=False, sort_keys=True, default=str).encode())
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the sender of a report gets: proof that it is kept, and where it went."""
+
+    id: UUID
+    number: str
+    query_code: str
+    seq: int
+    hash: bytes
+    department_code: str | None
+    unit_grid_code: str
+    duplicate: bool
+
+
+def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
+    """Open a case: find its place, its class, its department; write it with its first event.
+
+    The same id with the same content answers the first receipt again. Raises ``IdConflict`` for other content, the
+    place problems of ``gis.geometry``, the category problems of ``gis.catalogue``, ``ComponentUnknown``,
+    ``RoleForbids`` and ``Malformed``.
+    """
+    book = rulebook(tx)
+    now = datetime.now(UTC)
+    reported_at = sent.reported_at or now
+    occurred_at = sent.occurred_at or reported_at
+    kind = _check_form(book, sent, occurred_at, reported_at, now)
+    catalogue, category = resolve(
+        list(book.catalogues.values()),
+        sent.category_kind or None,
+        sent.category_code,
+        sent.catalogue or None,
+        sent.category_name or None,
+    )
+    lon, lat = geometry.to_4490(float(sent.lon), float(sent.lat), sent.crs)
+    town = areas.areas(tx)
+    place = town.at(lon, lat)
+    units = _component_units(tx, sent, catalogue, category)
+    routing = book.duty_list.route(
+        RoutingFacts(
+            category_kind=category.kind,
+            category_code=category.code,
+            village_code=place.village_code,
+            unit_grid_code=place.unit_grid_code,
+            duty_grid_code=place.duty_grid_code,
+            area_class=place.area_class,
+            channel=sent.channel,
+            severity=sent.severity,
+            component_units=units,
+        )
+    )
+    flow = book.workflow(routing.workflow or kind.workflow)
+    facts = {
+        "kind": sent.kind,
+        "channel": sent.channel,
+        "category_kind": category.kind,
+        "category_code": category.code,
+        "severity": sent.severity,
+        "area_class": place.area_class,
+        "department_code": routing.department_code,
+        "simulated": sent.simulated,
+        # Reporting happens before the case has rows that a scope could cover: it is the caller's own.
+        "reporter_id": caller.id,
+    }
+    step = workflow.begin(flow, facts, {g.role for g in caller.grants}, {})
+    return _open(tx, book, caller, sent, step, flow, routing, category, catalogue, place, (lon, lat), occurred_at, now)
+
+
+def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: datetime, now: datetime) -> Any:
+    kind = book.case_kinds.get(sent.kind)
+    if kind is None:
+        raise errors.DefinitionUnknown(kind="case_kind", code=sent.kind)
+    if sent.channel not in CHANNELS:
+        raise errors.Malformed(field="channel", value=sent.channel, known=list(CHANNELS))
+    if sent.severity not in (1, 2, 3):
+        raise errors.Malformed(field="severity", value=sent.severity, known=[1, 2, 3])
+    if len(sent.description) > kind.description_max or len(sent.address) > 500:
+        raise errors.Malformed(field="description", longest=kind.description_max)
+    if "\x00" in sent.description or "\x00" in sent.address:
+        raise errors.Malformed(field="description", why="a null character")
+    if occurred > now + AHEAD or reported > now + AHEAD:
+        raise errors.Malformed(field="occurred_at", why="it lies in the future")
+    return kind
+
+
+def _component_units(tx: Connection, sent: Report, catalogue: str, category: Category) -> tuple[str, str, str] | None:
+    if not sent.component_code:
+        return None
+    row = tx.execute(
+        select(
+            component.c.catalogue,
+            component.c.category_code,
+            component.c.competent_unit,
+            component.c.owner_unit,
+            component.c.maintenance_unit,
+        ).where(component.c.code == sent.component_code)
+    ).first()
+    if row is None:
+        raise errors.ComponentUnknown(component_code=sent.component_code)
+    if category.kind == "component" and (row.catalogue, row.category_code) != (catalogue, category.code):
+        raise errors.CategoryMismatch(
+            component_code=sent.component_code, category_code=category.code, component_category=row.category_code
+        )
+    return row.competent_unit, row.owner_unit, row.maintenance_unit
+
+
+def _open(
+    tx: Connection,
+    book: Rulebook,
+    caller: Caller,
+    sent: Report,
+    step: Step,
+    flow: Workflow,
+    routing: Routing,
+    category: Category,
+    catalogue: str,
+    place: areas.PlaceFacts,
+    point: tuple[float, float],
+    occurred_at: datetime,
+    now: datetime,
+) -> Receipt:
+    reported_at = sent.reported_at or now
+    serial = tx.execute(text("select nextval('case_number')")).scalar_one()
+    prefix = book.case_kinds[sent.kind].number_prefix or book.number_prefix
+    number = f"{prefix}{reported_at.astimezone(ZONE):%Y%m%d}-{serial:06d}"
+    lon, lat = point
+    digest = sent.digest()
+    event = _event(
+        sent.id,
+        1,
+        events.GENESIS,
+        step,
+        None,
+        caller,
+        occurred_at,
+        {
+            "channel": sent.channel,
+            "catalogue": catalogue,
+            "category_kind": category.kind,
+            "category_code": category.code,
+            "condition_code": sent.condition_code,
+            "component_code": sent.component_code or None,
+            "severity": sent.severity,
+            "description": sent.description,
+            "address": sent.address,
+            "sent": {"crs": sent.crs, "x": float(sent.lon), "y": float(sent.lat)},
+            "rule_id": routing.rule_id,
+            "department": routing.department_code,
+            "photos": [p.sha256.hex() for p in sent.photos],
+        },
+        (lon, lat),
+    )
+    row = {
+        "id": sent.id,
+        "number": number,
+        "query_code": "".join(secrets.choice(_CODE_LETTERS) for _ in range(8)),
+        "kind": sent.kind,
+        "channel": sent.channel,
+        "catalogue": catalogue,
+        "category_kind": category.kind,
+        "category_code": category.code,
+        "condition_code": sent.condition_code,
+        "severity": sent.severity,
+        "component_code": sent.component_code or None,
+        "description": sent.description,
+        "address": sent.address,
+        "lon": lon,
+        "lat": lat,
+        "mk": geometry.morton(lon, lat),
+        "h3": geometry.h3_12(lon, lat),
+        "village_code": place.village_code,
+        "unit_grid_code": place.unit_grid_code,
+        "duty_grid_code": place.duty_grid_code,
+        "area_class": place.area_class,
+        "department_code": routing.department_code,
+        "co_departments": list(routing.co_departments),
+        "routing": {"rule_id": routing.rule_id, "trace": list(routing.trace)},
+        "workflow": flow.code,
+        "workflow_version": book.versions[f"workflow/{flow.code}"],
+        "versions": dict(book.versions),
+        "state": step.state.code,
+        "stage": step.state.stage,
+        "status": step.state.status,
+        "reporter_id": caller.id,
+        "occurred_at": occurred_at,
+        "reported_at": reported_at,
+        "stage_due_at": reported_at + step.state.limit if step.state.limit else None,
+        "simulated": sent.simulated,
+        "content_digest": digest,
+        "seq": 1,
+        "last_hash": event["hash"],
+        "extra": dict(sent.extra),
+    }
+    opened = upsert(case).values(row).on_conflict_do_nothing(index_elements=["id"]).returning(case.c.id)
+    if tx.execute(opened).first() is None:
+        return _again(tx, sent.id, digest)
+    _append(tx, event, sent.photos, "before")
+    return Receipt(
+        sent.id, number, row["query_code"], 1, event["hash"], routing.department_code, place.unit_grid_code, False
+    )
+
+
+def _again(tx: Connection, case_id: UUID, digest: bytes) -> Receipt:
+    row = tx.execute(
+        select(case, case_event.c.hash)
+        .join(case_event, (case_event.c.case_id == case.c.id) & (case_event.c.seq == 1))
+        .where(case.c.id == case_id)
+    ).one()
+    if row.content_digest != digest:
+        raise errors.IdConflict(id=str(case_id), number=row.number)
+    return Receipt(
+        case_id, row.number, row.query_code, 1, bytes(row.hash), row.department_code, row.unit_grid_code, True
+    )
+
+
+def act(
+    tx: Connection,
+    case_id: UUID,
+    action: str,
+    caller: Caller,
+    payload: Mapping[str, Any],
+    *,
+    expected_seq: int | None = None,
+    photos: Sequence[Photo] = (),
+    at: datetime | None = None,
+    place: tuple[float, float] | None = None,
+) -> int:
+    """Take one step with a case; returns the new sequence number. The only write after ``report``.
+
+    ``at`` is when it happened (default now); ``place`` where, in EPSG:4490. Raises ``CaseNotFound``, ``StaleCase``
+    when ``expected_seq`` is not the case's, the refusals of ``gis.workflow.step``, ``DepartmentUnknown``,
+    ``NoDutyDepartment`` and ``BeyondCalendar``.
+    """
+    row = _lock(tx, case_id)
+    roles = caller.roles_on(row)
+    if not roles:
+        raise errors.CaseNotFound(id=str(case_id))
+    if expected_seq is not None and expected_seq != row["seq"]:
+        raise _stale(tx, row, expected_seq)
+    now = datetime.now(UTC)
+    moment = min(at or now, now + AHEAD)
+    book = rulebook(tx)
+    flow = flow_of(tx, book, row)
+    step = workflow.step(flow, row, action, roles, payload)
+    changes = _changes(tx, book, row, step, payload, moment)
+    event = _event(
+        case_id, row["seq"] + 1, row["last_hash"], step, row["state"], caller, moment, _kept(payload, photos), place
+    )
+    changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": now}
+    tx.execute(update(case).where(case.c.id == case_id).values(changes))
+    _append(tx, event, photos, "after" if step.action.code == "handle" else "check")
+    return int(event["seq"])
+
+
+def flow_of(tx: Connection, book: Rulebook, row: Mapping[str, Any]) -> Workflow:
+    """The workflow version a case began with."""
+    if book.versions.get(f"workflow/{row['workflow']}") == row["workflow_version"]:
+        return book.workflows[row["workflow"]]
+    flow: Workflow = definitions.version(tx, "workflow", row["workflow"], row["workflow_version"]).parsed
+    return flow
+
+
+def mark_overdue(tx: Connection, limit: int = 200, now: datetime | None = None) -> int:
+    """Record the open cases whose handling limit has passed; returns how many. Called by the deadline loop."""
+    moment = now or datetime.now(UTC)
+    due = tx.execute(
+        select(case.c.id, case.c.due_at)
+        .where(
+            case.c.status == "open",
+            case.c.due_at < moment,
+            case.c.overdue_at.is_(None),
+            case.c.handled_at.is_(None),
+        )
+        .order_by(case.c.due_at)
+        .limit(limit)
+    ).all()
+    marked = 0
+    for case_id, due_at in due:
+        try:
+            with tx.begin_nested():
+                act(tx, case_id, "timeout", SYSTEM, {"due_at": due_at.isoformat()}, at=due_at)
+                marked += 1
+        except (errors.StaleCase, errors.StateForbids, errors.ActionUnknown):
+            continue  # somebody moved it meanwhile, or its workflow has no such record
+    return marked
+
+
+def _lock(tx: Connection, case_id: UUID) -> dict[str, Any]:
+    try:
+        row = tx.execute(select(case).where(case.c.id == case_id).with_for_update()).first()
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == "55P03":
+            raise errors.StaleCase(
+                zh="案件正被他人处理，请稍后再试", en="Somebody else is acting on the case"
+            ) from error
+        raise
+    if row is None:
+        raise errors.CaseNotFound(id=str(case_id))
+    return dict(row._mapping)
+
+
+def _stale(tx: Connection, row: Mapping[str, Any], expected: int) -> errors.Problem:
+    last = tx.execute(
+        select(case_event.c.actor, case_event.c.action, case_event.c.recorded_at).where(
+            case_event.c.case_id == row["id"], case_event.c.seq == row["seq"]
+        )
+    ).one()
+    return errors.StaleCase(
+        expected_seq=expected,
+        seq=row["seq"],
+        state=row["state"],
+        by=last.actor,
+        action=last.action,
+        at=last.recorded_at.isoformat(),
+    )
+
+
+def _changes(
+    tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step, payload: Mapping[str, Any], at: datetime
+) -> dict[str, Any]:
+    action = step.action
+    changes: dict[str, Any] = {
+        "state": step.state.code,
+        "stage": step.state.stage,
+        "status": step.state.status,
+        "stage_due_at": at + step.state.limit if step.state.limit else None,
+    }
+    changes |= dict.fromkeys(action.clears)
+    changes |= dict.fromkeys(action.marks, at)
+    counters: dict[str, ColumnElement[Any]] = {name: case.c[name] + 1 for name in action.counts}
+    target = row["department_code"]
+    if any(f.type == "department" for f in action.fields):
+        target = _department(tx, str(payload.get("department") or row["department_code"] or ""))
+        changes["department_code"] = target
+    if action.clock != "none":
+        changes |= _clock(tx, book, row, action.clock, target, at, stopped="handled_at" in action.marks)
+    return changes | counters
+
+
+def _department(tx: Connection, code: str) -> str:
+    if not code:
+        raise errors.NoDutyDepartment()
+    if tx.execute(select(department.c.active).where(department.c.code == code)).scalar() is not True:
+        raise errors.DepartmentUnknown(department=code)
+    return code
+
+
+def _clock(
+    tx: Connection,
+    book: Rulebook,
+    row: Mapping[str, Any],
+    effect: str,
+    target: str,
+    at: datetime,
+    *,
+    stopped: bool,
+) -> dict[str, Any]:
+    """The handling clock after ``effect``: {limit, started_at, department, pauses} and the due times it gives.
+
+    ``start`` begins anew for another department and goes on for the same one; ``stop`` opens a pause; ``resume``
+    ends it. A case handled in time keeps its due time; one sent back to the dispatcher has none until it goes on.
+    """
+    clock = dict(row["clock"])
+    pauses = [list(p) for p in clock.get("pauses", [])]
+    if effect == "start" and clock.get("department") != target:
+        standard = pinned(tx, book, row, "filing_standard")
+        limit = standard.limit(row["category_kind"], row["category_code"], row["condition_code"], row["area_class"])
+        clock = {
+            "limit": {"amount": float(limit.amount), "kind": limit.kind.value},
+            "started_at": at.isoformat(),
+            "department": target,
+        }
+        pauses = []
+    elif effect == "stop":
+        pauses.append([at.isoformat(), None])
+    elif pauses and pauses[-1][1] is None:
+        pauses[-1][1] = at.isoformat()
+    clock["pauses"] = pauses
+    if effect == "stop":
+        return {"clock": clock} if stopped else {"clock": clock, "due_at": None, "yellow_at": None}
+    limit, started, spans, calendar = read_clock(tx, book, {**row, "clock": clock})
+    return {
+        "clock": clock,
+        "due_at": worktime.due(started, limit, calendar, spans),
+        "yellow_at": worktime.yellow_at(started, limit, calendar, spans),
+    }
+
+
+def pinned(tx: Connection, book: Rulebook, row: Mapping[str, Any], kind: str) -> Any:
+    """The parsed definition of ``kind`` that a case began with; the one in force where the case pins none."""
+    for key, number in row["versions"].items():
+        of, _, code = key.partition("/")
+        if of == kind and book.versions.get(key) != number:
+            return definitions.version(tx, kind, code, number).parsed
+    return getattr(book, kind)
+
+
+def read_clock(
+    tx: Connection, book: Rulebook, row: Mapping[str, Any]
+) -> tuple[Limit, datetime, list[tuple[datetime, datetime | None]], Calendar]:
+    """A case's handling clock in the terms of ``gis.worktime``: limit, start, pauses, the calendar it began with."""
+    clock = row["clock"]
+    limit = Limit(clock["limit"]["amount"], worktime.ClockKind(clock["limit"]["kind"]))
+    spans = [(datetime.fromisoformat(a), datetime.fromisoformat(b) if b else None) for a, b in clock.get("pauses", [])]
+    return limit, datetime.fromisoformat(clock["started_at"]), spans, pinned(tx, book, row, "calendar")
+
+
+def _kept(payload: Mapping[str, Any], photos: Sequence[Photo]) -> dict[str, Any]:
+    kept = {key: value for key, value in payload.items() if value is not None}
+    return kept | ({"photos": [p.sha256.hex() for p in photos]} if photos else {})
+
+
+def _event(
+    case_id: UUID,
+    seq: int,
+    previous: bytes,
+    step: Step,
+    from_state: str | None,
+    caller: Caller,
+    happened_at: datetime,
+    payload: Mapping[str, Any],
+    place: tuple[float, float] | None,
+) -> dict[str, Any]:
+    event: dict[str, Any] = {
+        "case_id": case_id,
+        "seq": seq,
+        "action": step.action.code,
+        "from_state": from_state,
+        "to_state": step.state.code,
+        "actor_id": caller.id,
+        "actor": caller.name,
+        "role": step.role,
+        "happened_at": happened_at,
+        "lon": place[0] if place else None,
+        "lat": place[1] if place else None,
+        "payload": dict(payload),
+        "prev_hash": bytes(previous),
+    }
+    return event | {"hash": events.chain(event, bytes(previous))}
+
+
+def _append(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
+    written = insert(case_event).values(event).cte("written")
+    waiting = [
+        select(literal(consumer), literal(event["case_id"]), literal(event["seq"])) for consumer in events.CONSUMERS
+    ]
+    # One statement for the event and what its consumers still have to take: one round trip an act.
+    tx.execute(
+        insert(delivery)
+        .from_select(["consumer", "case_id", "seq"], waiting[0].union_all(*waiting[1:]))
+        .add_cte(written)
+    )
+    if photos:
+        tx.execute(
+            upsert(attachment)
+            .values(
+                [
+                    {
+                        "case_id": event["case_id"],
+                        "sha256": p.sha256,
+                        "purpose": purpose,
+                        "mime": p.mime,
+                        "bytes": p.bytes,
+                        "seq": event["seq"],
+                        "taken_at": func.now(),
+                    }
+                    for p in photos
+                ]
+            )
+            .on_conflict_do_nothing()
+        )

@@ -1,0 +1,130 @@
+"""The definitions in force, parsed and together: what the case engine decides by.
+
+Knows which kinds of definitions exist and how each is checked; what they decide is known by their own modules.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+from sqlalchemy import or_, select
+
+from gis import definitions, errors, workflow
+from gis.catalogue import Catalogue, FilingStandard
+from gis.db import Connection
+from gis.routing import DutyList
+from gis.tables import definition, town
+from gis.workflow import Workflow
+from gis.worktime import Calendar
+
+
+@dataclass(frozen=True)
+class CaseKind:
+    """A kind of case: which workflow it runs by default and what its report must hold."""
+
+    code: str
+    name: Mapping[str, str]
+    workflow: str
+    number_prefix: str
+    description_max: int
+
+
+def parse_case_kind(body: Mapping[str, Any]) -> CaseKind:
+    """A checked case kind. Raises ``KeyError`` or ``ValueError`` for a missing or wrong entry."""
+    longest = int(body.get("report", {}).get("description_max", 2000))
+    if longest < 1:
+        raise ValueError("report.description_max must be positive")
+    return CaseKind(body["code"], body["name"], body["workflow"], str(body.get("number_prefix", "")), longest)
+
+
+definitions.register("catalogue", Catalogue.from_body)
+definitions.register("filing_standard", FilingStandard.from_body)
+definitions.register("calendar", Calendar.from_body)
+definitions.register("duty_list", DutyList.from_body)
+definitions.register("workflow", workflow.parse)
+definitions.register("case_kind", parse_case_kind)
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """Everything in force at one moment. ``versions`` is what a new case pins."""
+
+    town_code: str
+    number_prefix: str
+    town_catalogue: str
+    catalogues: Mapping[str, Catalogue]
+    case_kinds: Mapping[str, CaseKind]
+    filing_standard: FilingStandard
+    calendar: Calendar
+    duty_list: DutyList
+    workflows: Mapping[str, Workflow]
+    versions: Mapping[str, int]
+
+    def workflow(self, code: str) -> Workflow:
+        """Raises ``DefinitionUnknown``."""
+        found = self.workflows.get(code)
+        if found is None:
+            raise errors.DefinitionUnknown(kind="workflow", code=code)
+        return found
+
+
+_books: dict[tuple[Any, ...], Rulebook] = {}
+_lock = Lock()
+
+
+def rulebook(tx: Connection, at: datetime | None = None) -> Rulebook:
+    """The definitions in force at ``at`` (default now), from one small query and a cache keyed by its answer.
+
+    Raises ``Unavailable`` when no town is loaded, ``DefinitionUnknown`` when a needed definition is missing.
+    """
+    moment = at or datetime.now(UTC)
+    rows = tx.execute(
+        select(definition.c.kind, definition.c.code, definition.c.version, definition.c.digest)
+        .distinct(definition.c.kind, definition.c.code)
+        .where(
+            definition.c.valid_from <= moment,
+            or_(definition.c.valid_to.is_(None), definition.c.valid_to > moment),
+        )
+        .order_by(definition.c.kind, definition.c.code, definition.c.version.desc())
+    ).all()
+    home = tx.execute(select(town.c.code, town.c.number_prefix, town.c.catalogue)).first()
+    if home is None:
+        raise errors.Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
+    key = (tuple(home), tuple(tuple(row) for row in rows))
+    found = _books.get(key)
+    if found is None:
+        found = _build(tx, home, {(kind, code): version for kind, code, version, _ in rows})
+        with _lock:
+            _books.clear()  # one town, one moment: an older book is only needed by who holds it
+            _books[key] = found
+    return found
+
+
+def _build(tx: Connection, home: Any, newest: Mapping[tuple[str, str], int]) -> Rulebook:
+    def every(kind: str) -> dict[str, Any]:
+        return {
+            code: definitions.version(tx, kind, code, number).parsed
+            for (k, code), number in sorted(newest.items())
+            if k == kind
+        }
+
+    def only(kind: str) -> Any:
+        found = every(kind)
+        if len(found) != 1:
+            raise errors.DefinitionUnknown(kind=kind, candidates=sorted(found), why="exactly one must be in force")
+        return next(iter(found.values()))
+
+    return Rulebook(
+        town_code=home.code,
+        number_prefix=home.number_prefix,
+        town_catalogue=home.catalogue,
+        catalogues=every("catalogue"),
+        case_kinds=every("case_kind"),
+        filing_standard=only("filing_standard"),
+        calendar=only("calendar"),
+        duty_list=only("duty_list"),
+        workflows=every("workflow"),
+        versions={f"{kind}/{code}": number for (kind, code), number in sorted(newest.items())},
+    )
