@@ -107,16 +107,11 @@ def _own(path: Path) -> None:
 
 
 def _socket_folder(folder: Path, longest_name: str) -> Path:
-    """`folder`/run, or a short folder under /tmp where the full path would not fit into a socket address."""
+    """`folder`/run, or a short folder under /tmp where the full path would not fit into a socket's address."""
     near = folder / "run"
     if len(os.fsencode(near / longest_name)) <= _SOCKET_PATH_LIMIT:
-        _own(near)
         return near
-    far = Path("/tmp") / f"wangge-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
-    if far.is_symlink() or (far.exists() and far.stat().st_uid not in (_uid(), os.geteuid())):
-        raise Trouble(f"{far} belongs to somebody else; remove it or choose a shorter WANGGE_HOME")
-    _own(far)
-    return far
+    return Path("/tmp") / f"wangge-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
 def _uid() -> int:
@@ -136,17 +131,17 @@ def _living_in(folder: Path, program: str) -> list[psutil.Process]:
     return found
 
 
-def _end(processes: Sequence[psutil.Process], first: signal.Signals, patience: float) -> None:
+def end(processes: Sequence[psutil.Process], first: signal.Signals, patience: float) -> None:
     """Ask with `first`, then kill what is still there after `patience` seconds."""
     for process in processes:
-        _signal(process, first)
+        signal_to(process, first)
     _, alive = psutil.wait_procs(processes, timeout=patience)
     for process in alive:
-        _signal(process, signal.SIGKILL)
+        signal_to(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=10)
 
 
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
+def signal_to(process: psutil.Process, number: signal.Signals) -> None:
     """Send a signal to a process that may already be gone."""
     try:
         process.send_signal(number)
@@ -161,10 +156,15 @@ class _Server:
     stop_signal: signal.Signals
     socket_name: str
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path | None = None) -> None:
         self.folder = folder
-        self.log = folder / "log"
+        self.log = log or folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def sockets(self) -> Path:
+        """The folder of its socket; short enough for a socket's address."""
+        return _socket_folder(self.folder, self.socket_name)
 
     @property
     def work(self) -> Path:
@@ -188,7 +188,11 @@ class _Server:
         _own(self.folder)
         self.stop()
         self.create()
-        self.sockets = _socket_folder(self.folder, self.socket_name)
+        sockets = self.sockets
+        if sockets.is_symlink() or (sockets.exists() and sockets.stat().st_uid not in (_uid(), os.geteuid())):
+            raise Trouble(f"{sockets} belongs to somebody else; remove it or choose a shorter WANGGE_HOME")
+        _own(sockets)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 _as_account(self.command(), dies_by=self.stop_signal.name.removeprefix("SIG")),
@@ -206,6 +210,10 @@ class _Server:
                 raise self.failure(f"did not answer within {patience:.0f} s")
             time.sleep(0.05)
 
+    def running(self) -> bool:
+        """Whether a server of this folder runs, whoever started it."""
+        return self.work.exists() and bool(_living_in(self.work, self.program))
+
     def alive(self) -> bool:
         """Whether the child is there."""
         return self.process is not None and self.process.poll() is None
@@ -216,8 +224,8 @@ class _Server:
             return
         family = _living_in(self.work, self.program)
         heads = [process for process in family if _parent(process) not in {other.pid for other in family}]
-        _end(heads, self.stop_signal, patience=30)
-        _end(_living_in(self.work, self.program), signal.SIGKILL, patience=5)
+        end(heads, self.stop_signal, patience=30)
+        end(_living_in(self.work, self.program), signal.SIGKILL, patience=5)
         if self.process is not None:
             self.process.wait()
 
@@ -241,8 +249,8 @@ class Postgres(_Server):
     stop_signal = signal.SIGINT  # PostgreSQL's fast shutdown
     socket_name = ".s.PGSQL.5432.lock"
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, log: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(folder, log)
         memory_mb = psutil.virtual_memory().total // 2**20
         self.settings = {
             "listen_addresses": "",
@@ -282,7 +290,8 @@ class Postgres(_Server):
                     "--encoding=UTF8",
                     "--no-locale",
                     *(["--no-sync"] if self.settings["fsync"] == "off" else []),
-                ]
+                ],
+                dies_by="KILL",
             ),
             cwd=self.folder,
             capture_output=True,

@@ -85,7 +85,7 @@ def answers(url: str) -> bool:
     """Whether the server behind `url` takes connections now."""
     try:
         with _connection(url) as connection:
-            return connection.scalar(text("select 1")) == 1
+            return bool(connection.scalar(text("select true")))
     except OperationalError:
         return False
 
@@ -152,6 +152,6 @@ def grant_service_role(owner_url: str, role: str) -> None:
             connection.execute(text(statement))
 
 
-def service_role(url: str) -> str | None:
+def role_of(url: str) -> str | None:
     """The role a database URL logs in as, if it names one."""
     return make_url(url).username

@@ -67,7 +67,7 @@ def started_cluster() -> Iterator[Cluster]:
         return
     with scratch_folder() as folder:
         settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB"}
-        server = servers.Postgres(folder / "postgres", settings)
+        server = servers.Postgres(folder / "postgres", settings=settings)
         server.start()
         try:
             cluster = Cluster(server.url(servers.OWNER, "postgres"), "wangge_template")

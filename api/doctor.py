@@ -1,0 +1,150 @@
+"""`wangge doctor`: what this machine and installation have and lack, on one page. Changes nothing."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from api import servers
+from api.servers import Trouble
+from api.up import Home, address, port_free
+from gis import schema
+from gis.errors import Problem
+from gis.settings import ROOT, settings
+
+
+class Missing(Exception):
+    """Something is not there; the message says what to do. Not every lack stops the service."""
+
+    def __init__(self, advice: str, *, needed: bool = True) -> None:
+        self.needed = needed
+        super().__init__(advice)
+
+
+def _python() -> str:
+    return f"{platform.python_version()} in {sys.prefix}"
+
+
+def _node() -> str:
+    found = shutil.which("node", path=f"{ROOT}/.venv/bin:/usr/local/bin:/usr/bin:/bin")
+    if not found:
+        raise Missing("only for building the front-end: `make setup` brings it", needed=False)
+    return subprocess.run([found, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _postgres() -> str:
+    binaries = servers.postgres_binaries()
+    said = subprocess.run([str(binaries / "postgres"), "--version"], capture_output=True, text=True, check=True).stdout
+    return f"{said.split()[2]} with PostGIS in {binaries}"
+
+
+def _redis() -> str:
+    return str(servers.redis_binary())
+
+
+def _chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not found:
+        raise Missing("only for the browser tests: apt install chromium (Ubuntu has it as a snap alone)", needed=False)
+    return found
+
+
+def _fonts() -> str:
+    if not shutil.which("fc-list"):
+        raise Missing("only for the browser tests: apt install fonts-noto-cjk", needed=False)
+    found = subprocess.run(["fc-list", ":lang=zh-cn", "family"], capture_output=True, text=True, check=True).stdout
+    if not found.strip():
+        raise Missing("Chinese text would show as boxes on this machine: apt install fonts-noto-cjk", needed=False)
+    return f"{len(set(found.splitlines()))} families, such as {found.splitlines()[0].split(',')[0]}"
+
+
+def _front_end() -> str:
+    pages = sorted((ROOT / "layers" / "web" / "dist").glob("*.html"))
+    if not pages:
+        raise Missing("the pages are not built: `make front`")
+    return ", ".join(page.name for page in pages)
+
+
+def _home() -> str:
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    place, name = servers.place(home), servers.account()
+    where = str(home) if place == home.resolve() else f"{home}, the servers' files in {place}"
+    return f"{where}, servers run as {name or 'you'}"
+
+
+def _disk() -> str:
+    folder = next(each for each in (settings().home, *settings().home.parents) if each.exists())
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    if free_gb < 5:
+        raise Missing(f"{free_gb:.1f} GB free; the town and its logs want 5 GB")
+    return f"{free_gb:.0f} GB free"
+
+
+def _port() -> str:
+    here = settings()
+    try:
+        answer = httpx.get(f"{address()}/healthz", timeout=2, trust_env=False)
+    except httpx.TransportError:
+        if port_free(here.host, here.port):
+            return f"{here.port} is free"
+        raise Missing(f"{here.port} is taken by another program: free it or set WANGGE_PORT") from None
+    return f"{here.port} answers {answer.status_code}"
+
+
+def _owner_url() -> str:
+    here = settings()
+    url = here.owner_database_url or here.database_url
+    if url:
+        return url
+    server = Home(here.home).postgres()
+    if not server.running():
+        raise Missing("the private server is not running; `wangge up` starts it", needed=False)
+    return server.url(servers.OWNER)
+
+
+def _database() -> str:
+    url = _owner_url()
+    if not schema.answers(url):
+        raise Missing("the database does not answer: check WANGGE_DATABASE_URL")
+    at, head = schema.current_revision(url), schema.head_revision()
+    if at != head:
+        raise Missing(f"schema {at or 'none'}, the code wants {head}: `wangge migrate`")
+    return f"{schema.exercise(url)}, schema {at}"
+
+
+_CHECKS: dict[str, Callable[[], str]] = {
+    "Python": _python,
+    "Node.js": _node,
+    "PostgreSQL": _postgres,
+    "Redis": _redis,
+    "Chromium": _chromium,
+    "Chinese fonts": _fonts,
+    "Front-end": _front_end,
+    "Home": _home,
+    "Disk": _disk,
+    "Port": _port,
+    "Database": _database,
+}
+
+
+def examine(console: Console) -> bool:
+    """Print the page; True when nothing that is needed is missing."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    well = True
+    for name, check in _CHECKS.items():
+        try:
+            table.add_row("[green]ok[/]", name, check())
+        except Missing as lack:
+            table.add_row("[red]missing[/]" if lack.needed else "[yellow]without[/]", name, str(lack))
+            well = well and not lack.needed
+        except (Trouble, Problem, OSError, subprocess.SubprocessError) as trouble:
+            table.add_row("[red]missing[/]", name, str(trouble))
+            well = False
+    console.print(table)
+    return well
