@@ -82,6 +82,9 @@ CategoryAmbiguous = _problem(
 CategoryMismatch = _problem(
     "CategoryMismatch", "category_mismatch", 422, "类别代码与名称不符", "Category code and name disagree"
 )
+ConditionUnknown = _problem(
+    "ConditionUnknown", "condition_unknown", 422, "立案标准中没有这个条件", "The filing standard has no such condition"
+)
 ComponentUnknown = _problem("ComponentUnknown", "component_unknown", 422, "没有这个部件", "No such component")
 ComponentDuplicate = _problem(
     "ComponentDuplicate", "component_duplicate", 422, "部件标识码重复", "Duplicate component code"
