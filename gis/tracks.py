@@ -30,8 +30,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from gis.areas import areas
 from gis.db import Connection
-from gis.errors import FixTime, Malformed, NotCovered, NullIsland, OutsideTown, WrongCrs
-from gis.geometry import distance_m, to_4490
+from gis.errors import FixTime, Malformed, NotCovered, NullIsland, WrongCrs
+from gis.geometry import PROBLEM, distance_m, to_4490
 from gis.people import Scope
 from gis.tables import position, position_live, quarantine, staff
 
@@ -219,11 +219,12 @@ def _ensure_days(tx: Connection, days: set[date], now: datetime) -> None:
 
 def _move(tx: Connection, inspector_id: UUID, fix: Fix, lon: float, lat: float) -> None:
     """Moves the live position, unless a newer fix already did."""
+    codes: tuple[str | None, ...] = (None, None, None)
     try:
         place = areas(tx).at(lon, lat)
         codes = (place.unit_grid_code, place.duty_grid_code, place.village_code)
-    except (OutsideTown, NotCovered):  # on the way to work, or just over the boundary
-        codes = (None, None, None)
+    except (NotCovered, *PROBLEM.values()):  # on the way to work, or just over the boundary
+        pass
     values: dict[str, Any] = {
         "at": fix.at,
         "lon": lon,

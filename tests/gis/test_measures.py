@@ -1,7 +1,9 @@
 """The roll-up: incremental equals recomputed equals a plain-Python oracle, whatever happened in whatever order."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from random import Random
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,8 +14,10 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, insert, select, update
 
 from gis import measures
+from gis.db import transaction
 from gis.errors import BadFilter
 from gis.tables import case, measure_case, measure_day
+from tests.conftest import Database
 from tests.gis.case_rows import MOMENTS, row
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -153,3 +157,21 @@ def test_the_list_behind_a_number_has_that_many_cases(tx: Connection) -> None:
 def test_an_unknown_measure_is_refused() -> None:
     with pytest.raises(BadFilter):
         measures.measured("happiness")
+
+
+def test_roll_ups_at_the_same_time_count_once(database: Database) -> None:
+    with transaction(database.engine) as tx:
+        tx.execute(insert(case), [row(n, filed_at=MOMENTS[n % 6], department_code=f"D0{n % 3}") for n in range(1, 61)])
+    chance = Random(3)
+    batches = [[UUID(int=n) for n in chance.sample(range(1, 61), 20)] for _ in range(24)]
+
+    def roll_up(batch: list[UUID]) -> int:
+        with transaction(database.engine) as tx:
+            return measures.apply(tx, batch)
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sum(threads.map(roll_up, batches)) == 2 * len(set().union(*batches))
+    with transaction(database.engine) as tx:
+        incremental = rolled_up(tx)
+        measures.recompute(tx)
+        assert rolled_up(tx) == incremental
