@@ -139,6 +139,7 @@ DateOrder = _problem("DateOrder", "date_order", 422, "日期先后颠倒", "The 
 PointMismatch = _problem("PointMismatch", "point_mismatch", 422, "坐标字段与图形不符", "Coordinate fields and shape disagree")
 GridUnknown = _problem("GridUnknown", "grid_unknown", 422, "没有这个网格", "No such grid")
 GridMismatch = _problem("GridMismatch", "grid_mismatch", 422, "所填网格与实际位置不符", "The declared grid is not where the place is")
+GridOutside = _problem("GridOutside", "grid_outside", 422, "单元网格越出所属村居", "A unit grid leaves its village")
 GridCodeBad = _problem("GridCodeBad", "grid_code_bad", 422, "网格编码不合规", "The grid code breaks the coding rule")
 GridDuplicate = _problem("GridDuplicate", "grid_duplicate", 422, "网格编码重复", "Duplicate grid code")
 RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")

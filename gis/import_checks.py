@@ -66,6 +66,17 @@ class Problems:
         self._first[at[self._first[at] == None]] = problem.code  # noqa: E711 — element-wise
         self.bad[at] = True
 
+    def add_row(self, row: int, problem: type[errors.Problem], value: str, zh: str, en: str) -> None:
+        """Refuse one row of the file, by its position."""
+        self._found.append((row, problem, value, zh, en))
+        if not self.bad[row]:
+            self._first[row] = problem.code
+            self.bad[row] = True
+
+    def name_rows(self, identifiers: Texts) -> None:
+        """Say what the rows are called in the error file."""
+        self._identifiers = identifiers
+
     def counts(self) -> dict[str, int]:
         """How many rows were refused under which first problem."""
         codes, numbers = np.unique(self._first[self.bad].astype(str), return_counts=True)
@@ -138,7 +149,7 @@ def require_columns(source: Source, mapping: Mapping, extra: Sequence[str] = ())
 
 def _needed(mapping: Mapping, key: str) -> bool:
     if not key.startswith("fields."):
-        return True
+        return key != "category.name_column"
     rule = mapping.fields[key.removeprefix("fields.")]
     return rule.required and rule.default is None
 
@@ -213,7 +224,9 @@ def dates(source: Source, mapping: Mapping, key: str, problems: Problems, today:
     rule = mapping.fields.get(key)
     if rule is None:
         return np.full(len(source), np.datetime64("NaT", "s"))
-    raw = np.full(len(source), rule.constant, dtype=object) if rule.constant else column(source, rule.columns, mapping.na)
+    raw = (
+        np.full(len(source), rule.constant, dtype=object) if rule.constant else column(source, rule.columns, mapping.na)
+    )
     distinct, at = np.unique(raw.astype(str), return_inverse=True)
     parsed = np.full(len(distinct), np.datetime64("NaT", "s"))
     ahead = np.datetime64(today, "s") + np.timedelta64(2, "D")  # a day for time zones, a day for midnight
@@ -240,11 +253,13 @@ def dates(source: Source, mapping: Mapping, key: str, problems: Problems, today:
 
 def _century_earlier(moments: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:
     months = moments.astype("datetime64[M]")
-    return (months - _CENTURY_IN_MONTHS).astype("datetime64[s]") + (moments - months.astype("datetime64[s]"))
+    moved: npt.NDArray[np.datetime64] = (months - _CENTURY_IN_MONTHS).astype("datetime64[s]")
+    moved += moments - months.astype("datetime64[s]")
+    return moved
 
 
 def local_to_utc(moments: npt.NDArray[np.datetime64], zone: str) -> list[datetime | None]:
-    """Naive local times as aware times; the first of an hour that comes twice, None for NaT and hours that never were."""
+    """Naive local times as aware ones: the first of an hour that comes twice, None for NaT and hours that were not."""
     series = pd.Series(moments).dt.tz_localize(ZoneInfo(zone), ambiguous=np.ones(len(moments), bool), nonexistent="NaT")
     return [None if pd.isna(moment) else moment.to_pydatetime() for moment in series]
 
@@ -322,9 +337,11 @@ def _raw_points(
         assert shapes is not None
     else:
         written = column(source, rule.wkt, frozenset({""}))
-        shapes = shapely.from_wkt(np.where(written == "", None, written), on_invalid="ignore")
+        shapes = shapely.from_wkt([text or None for text in written.tolist()], on_invalid="ignore")
         if problems:
-            problems.add((written != "") & shapely.is_missing(shapes), errors.BadGeometry, written, "不是有效的 WKT", "not WKT")
+            problems.add(
+                (written != "") & shapely.is_missing(shapes), errors.BadGeometry, written, "不是有效的 WKT", "not WKT"
+            )
     shapes = shapely.force_2d(shapes)
     empty = shapely.is_missing(shapes) | shapely.is_empty(shapes)
     broken = ~empty & ~shapely.is_valid(shapes)
@@ -349,7 +366,9 @@ def refuse_elsewhere(x: Floats, y: Floats, crs: str, bounds: Bounds, file: str) 
         located = sum(count for word, count in rows.items() if word != "missing")
         outside = located - rows["fine"]
         fits = problem.detail.get("fits", [])
-        hint_zh = f"，疑为 {'、'.join(fits)} 坐标" if fits else "，经纬度疑似颠倒" if problem.code == "swapped_axes" else ""
+        hint_zh = (
+            f"，疑为 {'、'.join(fits)} 坐标" if fits else "，经纬度疑似颠倒" if problem.code == "swapped_axes" else ""
+        )
         hint_en = f"; it looks like {' or '.join(fits)}" if fits else "; the axes look swapped" if hint_zh else ""
         raise errors.ImportRefused(
             zh=f"导入被整体拒绝：{located} 条中有 {outside} 条不在本镇范围内（声明坐标系 {crs}）{hint_zh}",

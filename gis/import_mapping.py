@@ -22,13 +22,24 @@ ANY_OTHER = "*"
 
 _FIELDS: dict[str, frozenset[str]] = {
     "components": frozenset(
-        "name state surveyed_on changed_on competent_unit owner_unit maintenance_unit accuracy_class unit_grid_code"
-        " removed_on".split()
+        [
+            "name",
+            "state",
+            "surveyed_on",
+            "changed_on",
+            "competent_unit",
+            "owner_unit",
+            "maintenance_unit",
+            "accuracy_class",
+            "unit_grid_code",
+        ]
     ),
-    "grids": frozenset("code village_code area_class land_use duty_grid_code valid_from".split()),
-    "cases": frozenset("channel occurred_at reported_at closed_at status address severity component_code".split()),
+    "grids": frozenset(["code", "village_code", "area_class", "land_use", "duty_grid_code", "valid_from"]),
+    "cases": frozenset(
+        ["channel", "occurred_at", "reported_at", "closed_at", "status", "address", "severity", "component_code"]
+    ),
 }
-_DATES = frozenset("surveyed_on changed_on removed_on valid_from occurred_at reported_at closed_at".split())
+_DATES = frozenset(["surveyed_on", "changed_on", "valid_from", "occurred_at", "reported_at", "closed_at"])
 _ALLOWED = {
     "state": ("intact", "damaged", "lost", "abandoned", "removed"),
     "accuracy_class": ("A", "B", "C"),
@@ -38,8 +49,25 @@ _ALLOWED = {
     "severity": ("1", "2", "3"),
 }
 _TOP = frozenset(
-    "kind source name crs encoding delimiter sheet layer geometry declared_point identifier category na fields"
-    " properties time_zone description".split()
+    [
+        "kind",
+        "source",
+        "name",
+        "crs",
+        "encoding",
+        "delimiter",
+        "sheet",
+        "layer",
+        "geometry",
+        "declared_point",
+        "identifier",
+        "category",
+        "na",
+        "fields",
+        "properties",
+        "time_zone",
+        "description",
+    ]
 )
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
 
@@ -105,13 +133,16 @@ class Mapping:
     layer: str | None = None
 
 
-def load(named: str, folder: Path) -> Mapping:
-    """A mapping by file path, by the name of a file in ``folder``, or from YAML text. Raises ``MappingBad``."""
+def load(named: str, folder: Path, *, paths: bool = False) -> Mapping:
+    """A mapping by the name of a file in ``folder``, from YAML text, or with ``paths`` by file path.
+
+    Raises ``MappingBad``.
+    """
     text = named
     if "\n" not in named:
         known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-        path = known.get(named) or Path(named)
-        if not path.is_file():
+        path = known.get(named) or (Path(named) if paths else None)
+        if path is None or not path.is_file():
             raise _bad("mapping", f"没有这个映射文件：{named}", f"no such mapping: {named}; known: {', '.join(known)}")
         text = path.read_text(encoding="utf-8")
     return parse(text)
@@ -288,8 +319,12 @@ def _category(value: object, kind: str, coded: bool) -> CategoryRule | None:
     of = _choice("category.kind", table.get("kind", "component"), ("component", "event"))
     if kind == "components" and of != "component":
         raise _bad("category.kind", "部件只能用部件类别", "components can only be of a component category")
-    rule = _rule("category", {key: table[key] for key in ("column", "values", "constant") if key in table})
-    for name, code in [*((f"category.values.{k}", v) for k, v in rule.values.items()), ("category.constant", rule.constant)]:
+    said = {key: table[key] for key in ("column", "values", "constant") if key in table}
+    rule = _rule("category", said) if said or not coded else FieldRule("category")
+    for name, code in [
+        *((f"category.values.{k}", v) for k, v in rule.values.items()),
+        ("category.constant", rule.constant),
+    ]:
         if code is not None and not re.fullmatch(r"[0-9]{4}", code):
             raise _bad(name, f"类别代码应为四位数字：{code}", f"a category code has four digits, not {code!r}")
     named = table.get("name_column")
@@ -325,7 +360,9 @@ def _rule(key: str, value: object, where: str | None = None) -> FieldRule:
         default=table.get("default"),
         constant=table.get("constant"),
         formats=_texts(f"{where}.formats", table.get("formats", [])),
-        missing=frozenset(_date(f"{where}.missing", item) for item in _texts(f"{where}.missing", table.get("missing", []))),
+        missing=frozenset(
+            _date(f"{where}.missing", item) for item in _texts(f"{where}.missing", table.get("missing", []))
+        ),
         required=_choice(f"{where}.required", table.get("required", "false"), ("true", "false")) == "true",
     )
     if (rule.formats or rule.missing) and key not in _DATES:

@@ -51,7 +51,9 @@ def read(path: Path, mapping: Mapping) -> Source:
     """Read CSV, Excel, Shapefile (also zipped), GeoPackage or GeoJSON. Raises ``FileUnreadable``."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise unreadable(path, f"不支持 {suffix or '无后缀'} 文件", f"{suffix or 'no suffix'}: use {', '.join(SUFFIXES)}")
+        raise unreadable(
+            path, f"不支持 {suffix or '无后缀'} 文件", f"{suffix or 'no suffix'}: use {', '.join(SUFFIXES)}"
+        )
     if not path.is_file():
         raise unreadable(path, "没有这个文件", "no such file")
     if suffix in (".csv", ".txt"):
@@ -133,7 +135,11 @@ def _zipped(path: Path, mapping: Mapping) -> Source:
 
 def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
     with path.open("rb") as file:
-        head = file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n") if path.suffix.lower() != ".shp" else file.read(4)
+        head = (
+            file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+            if path.suffix.lower() != ".shp"
+            else file.read(4)
+        )
     if not head.startswith(_MAGIC[path.suffix.lower()]):
         raise unreadable(path, "内容与后缀不符", f"the content is not what {path.suffix} says")
     options = {"encoding": mapping.encoding} if mapping.encoding else {}

@@ -1,0 +1,283 @@
+"""Imports of real files: read, check every row, land the good ones, keep the refused ones. Knows the order of work;
+what a mapping, a reader, a check or a kind of record is, its own module knows.
+
+All or nothing: what calls these gives a transaction and commits it only when they return.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid5
+
+import numpy as np
+from sqlalchemy import Engine, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from gis import errors, import_cases, import_components, import_grids, import_mapping
+from gis.db import Connection, copy_in, transaction
+from gis.import_checks import Problems, RowError, extent, records, summary, write_errors
+from gis.import_ground import today
+from gis.import_mapping import Mapping
+from gis.import_readers import Source, read
+from gis.settings import settings
+from gis.tables import import_run, quarantine
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage: read | check | land, done, total)."""
+
+MAX_REFUSED = {"components": 0.2, "cases": 0.2, "grids": 0.0}
+"""The share of refused rows above which a whole file is refused. A refused grid would be a hole in the town."""
+_QUARANTINE_KIND = {"components": "component", "cases": "case", "grids": "grid"}
+_SHOWN = 100
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file. ``refused`` counts rows; ``errors`` has one entry per problem of a refused row."""
+
+    kind: str
+    source: str
+    file: str
+    read: int
+    new: int
+    updated: int
+    unchanged: int
+    refused: int
+    refused_by_code: dict[str, int]
+    errors: list[RowError] = field(repr=False)
+    extra: dict[str, int] = field(default_factory=dict)
+
+    def counts(self) -> dict[str, Any]:
+        """The figures alone."""
+        kept = ("read", "new", "updated", "unchanged", "refused", "refused_by_code")
+        return {name: getattr(self, name) for name in kept} | self.extra
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
+def mapping_named(named: str, *, paths: bool = False) -> Mapping:
+    """A mapping by name in ``data/mappings``, from YAML text, with ``paths`` from any file. Raises ``MappingBad``."""
+    return import_mapping.load(named, settings().data_dir / "mappings", paths=paths)
+
+
+def import_file(
+    tx: Connection,
+    kind: str,
+    path: Path,
+    mapping: Mapping,
+    *,
+    shown_as: str | None = None,
+    max_refused: float | None = None,
+    errors_to: Path | None = None,
+    progress: Progress = quiet,
+) -> Outcome:
+    """Import a file of ``kind`` (components, grids, cases) in this transaction.
+
+    Refused rows go to the quarantine and, with ``errors_to``, into an error file, which is also written when the whole
+    file is refused. ``max_refused`` is a share of the rows (default :data:`MAX_REFUSED`). Raises ``ImportRefused`` when
+    more are refused or the file lies elsewhere, ``MappingBad``, ``FileUnreadable``; the caller then rolls back.
+    """
+    if mapping.kind != kind:
+        raise errors.MappingBad(
+            zh=f"映射文件有误：kind：这是 {mapping.kind} 的映射，不是 {kind} 的",
+            en=f"The mapping file is not valid: kind: it maps {mapping.kind}, not {kind}",
+            key="kind",
+        )
+    tx.execute(text("set local statement_timeout = 0"))
+    tx.execute(text("set local idle_in_transaction_session_timeout = 0"))
+    progress("read", 0, 1)
+    source = read(path, mapping)
+    if not len(source):
+        raise errors.ImportRefused(zh="文件中没有数据行", en="The file has no rows", file=shown_as or source.file)
+    progress("read", 1, 1)
+    progress("check", 0, 1)
+    threshold = MAX_REFUSED[kind] if max_refused is None else max_refused
+    day = today()
+    landed: Any
+    extra: dict[str, int] = {}
+    if kind == "components":
+        checked = import_components.check(tx, source, mapping, day)
+        _enough(source, checked.problems, threshold, errors_to)
+        progress("check", 1, 1)
+        landed = import_components.land(tx, checked, _survey_id(path, mapping), _watched(progress, len(source)))
+        problems = checked.problems
+    elif kind == "cases":
+        found = import_cases.check(tx, source, mapping, day)
+        _enough(source, found.problems, threshold, errors_to)
+        progress("check", 1, 1)
+        landed = import_cases.land(tx, found, lambda done: progress("land", done, len(source)))
+        problems = found.problems
+        _enough(source, problems, threshold, errors_to)
+    else:
+        cells = import_grids.check(tx, source, mapping, day)
+        _enough(source, cells.problems, threshold, errors_to)
+        progress("check", 1, 1)
+        landed = import_grids.land(tx, cells, day)
+        problems = cells.problems
+        extra = {"retired": landed.retired, "relocated": landed.relocated}
+    progress("land", len(source), len(source))
+    found_errors = problems.errors()
+    _keep_refused(tx, kind, source, mapping, problems, found_errors)
+    if errors_to is not None and found_errors:
+        write_errors(errors_to, found_errors)
+    return Outcome(
+        kind=kind,
+        source=mapping.source,
+        file=shown_as or source.file,
+        read=len(source),
+        new=landed.new,
+        updated=landed.updated,
+        unchanged=landed.unchanged,
+        refused=int(problems.bad.sum()),
+        refused_by_code=problems.counts(),
+        errors=found_errors,
+        extra=extra,
+    )
+
+
+def data_extent(path: Path, mapping: Mapping) -> tuple[tuple[float, float, float, float], int]:
+    """((west, south, east, north) in EPSG:4490, rows with coordinates) of a file: the town to draw around it."""
+    bounds, lon, _ = extent(read(path, mapping), mapping)
+    return bounds, len(lon)
+
+
+def _enough(source: Source, problems: Problems, threshold: float, errors_to: Path | None) -> None:
+    """Raises ``ImportRefused`` when more rows are refused than may be; writes the error file first."""
+    refused, total = int(problems.bad.sum()), len(source)
+    if refused <= threshold * total:
+        return
+    found = problems.errors()
+    if errors_to is not None:
+        write_errors(errors_to, found)
+    counts = problems.counts()
+    raise errors.ImportRefused(
+        zh=f"导入被整体拒绝：{total} 行中有 {refused} 行有误，超过上限 {threshold:.0%}（{summary(counts)}）",
+        en=f"The import was refused as a whole: {refused} of {total} rows are bad, more than {threshold:.0%}"
+        f" ({summary(counts)})",
+        reason=max(counts, key=lambda code: counts[code]),
+        file=source.file,
+        read=total,
+        refused=refused,
+        refused_by_code=counts,
+        errors=[asdict(item) for item in found[:_SHOWN]],
+    )
+
+
+def _keep_refused(
+    tx: Connection, kind: str, source: Source, mapping: Mapping, problems: Problems, found: list[RowError]
+) -> None:
+    """Put refused rows, as received, into the quarantine; the same row refused again is not kept twice."""
+    at = np.flatnonzero(problems.bad)
+    if not at.size:
+        return
+    first: dict[int, RowError] = {}
+    for item in found:
+        first.setdefault(item.row, item)
+    rows: list[tuple[Any, ...]] = []
+    for position, received in zip(at.tolist(), records(source, at), strict=True):
+        error = first[position + source.first_row]
+        payload = {"file": source.file, "row": error.row, "mapping": mapping.source, "values": received}
+        reason = f"{error.zh} / {error.en}"
+        rows.append(
+            (mapping.source, _QUARANTINE_KIND[kind], error.code, reason, json.dumps(payload, ensure_ascii=False))
+        )
+    tx.execute(text("drop table if exists quarantine_in"))
+    tx.execute(
+        text(
+            "create temporary table quarantine_in (source text, kind text, code text, reason text, payload jsonb)"
+            " on commit drop"
+        )
+    )
+    copy_in(tx, "quarantine_in", ("source", "kind", "code", "reason", "payload"), rows)
+    tx.execute(
+        text(
+            f"insert into {quarantine.name} (source, kind, code, reason, payload)"
+            " select source, kind, code, reason, payload from quarantine_in fresh where not exists (select 1 from"
+            f" {quarantine.name} kept where kept.source = fresh.source and kept.kind = fresh.kind"
+            " and kept.code = fresh.code and kept.payload = fresh.payload)"
+        )
+    )
+    tx.execute(text("drop table quarantine_in"))
+
+
+def _survey_id(path: Path, mapping: Mapping) -> UUID:
+    """The same file of the same source is the same survey."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return uuid5(uuid5(import_cases.NAMESPACE, mapping.source), digest)
+
+
+def _watched(progress: Progress, total: int) -> Callable[[Iterable[Any]], Iterator[Any]]:
+    def rows(these: Iterable[Any]) -> Iterator[Any]:
+        for done, row in enumerate(these, start=1):
+            if done % 5000 == 0:
+                progress("land", done, total)
+            yield row
+
+    return rows
+
+
+# --- Imports as jobs --------------------------------------------------------------------------------------------
+
+_DEFAULT_MAPPING = {"components": "census-cjt214", "grids": "grids"}
+
+
+def open_run(tx: Connection, run_id: UUID, kind: str, file: str, started_by: str) -> None:
+    """Note a queued import; ``file`` is the name its sender gave it."""
+    noted = upsert(import_run).values(id=run_id, kind=kind, file=file, state="queued", started_by=started_by)
+    # The job may have begun before this transaction ends; then only the names are still wanted.
+    tx.execute(noted.on_conflict_do_update(index_elements=["id"], set_={"file": file, "started_by": started_by}))
+
+
+def run(
+    engine: Engine, run_id: UUID, kind: str, path: Path, mapping: str = "", *, max_refused: float | None = None
+) -> bool:
+    """Do a queued import in a transaction of its own and note its course on ``import_run``; whether it was landed.
+
+    ``mapping`` is a name in ``data/mappings`` or YAML text, '' for the kind's default. A refusal is an end like
+    another: it is noted, not raised. Anything else is noted as refused by an internal error, and raised.
+    """
+    with transaction(engine) as tx:
+        begun = upsert(import_run).values(id=run_id, kind=kind, file=path.name, state="running", started_by="")
+        begun = begun.on_conflict_do_update(index_elements=["id"], set_={"state": "running"})
+        name = tx.execute(begun.returning(import_run.c.file)).scalar_one()
+
+    def note(**values: Any) -> None:
+        with transaction(engine) as tx:
+            tx.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
+
+    def watch(stage: str, done: int, total: int) -> None:
+        note(counts={"stage": stage, "done": done, "total": total})
+
+    try:
+        chosen = mapping_named(mapping or _DEFAULT_MAPPING.get(kind, ""))
+        with transaction(engine) as tx:
+            outcome = import_file(tx, kind, path, chosen, shown_as=str(name), max_refused=max_refused, progress=watch)
+    except Exception as error:
+        problem = error if isinstance(error, errors.Problem) else errors.Internal()
+        body = problem.body()
+        found = body["detail"].pop("errors", [])
+        note(state="refused", counts={"problem": body}, errors=found, ended_at=datetime.now(UTC))
+        if isinstance(error, errors.Problem):
+            return False
+        raise
+    found = [asdict(item) for item in outcome.errors[:_SHOWN]]
+    note(state="done", counts=outcome.counts(), errors=found, ended_at=datetime.now(UTC))
+    return True
+
+
+def get_run(tx: Connection, run_id: UUID) -> dict[str, Any]:
+    """How an import stands: ``{id, kind, file, state, counts, errors, started_by, started_at, ended_at}``.
+
+    While it runs ``counts`` is ``{stage, done, total}``; when refused ``{problem}``. Raises ``NotFound``.
+    """
+    row = tx.execute(select(import_run).where(import_run.c.id == run_id)).mappings().first()
+    if row is None:
+        raise errors.NotFound(id=str(run_id))
+    return dict(row)
