@@ -367,6 +367,17 @@ def pixel_lonlat(px: Any, py: Any) -> tuple[Any, Any]:
     return lon, lat
 
 
+def pixel_bounds(bounds: Bounds) -> Bounds:
+    """``bounds`` grown to whole world pixels: (west, south, east, north), west and north inclusive, the others not.
+
+    A point is within these degrees if and only if its world pixel is within the pixels of the corners of ``bounds``.
+    """
+    west, south, east, north = bounds
+    (x0, y1), (x1, y0) = world_pixel(west, south), world_pixel(east, north)
+    (w, n), (e, s) = pixel_lonlat(x0, y0), pixel_lonlat(x1 + 1, y1 + 1)
+    return float(w), float(s), float(e), float(n)
+
+
 _SPREAD: Final = (
     (16, 0x0000FFFF0000FFFF),
     (8, 0x00FF00FF00FF00FF),

@@ -1,0 +1,355 @@
+"""The town's points in memory: any filter and scope as a mask, and counts, clusters, facets and heat from it.
+
+Says the same as the SQL of gis.search about every case: what is kept here is exactly what its clauses read. Knows no
+tile encoding; how rows come from the database is in gis.points_load.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gis import geometry
+from gis.people import Scope
+from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
+from gis.points_cells import Clusters, Heat, Selected, clusters, heat
+from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table
+from gis.search import LIGHTS, CaseFilter
+
+CODED: Final = (
+    "kind",
+    "channel",
+    "category",
+    "state",
+    "stage",
+    "status",
+    "village",
+    "grid",
+    "duty_grid",
+    "department",
+    "involved",
+    "reporter",
+    "assignee",
+)
+"""Columns kept as small numbers. ``category`` is (kind, code); ``involved`` all departments of a case, sorted."""
+FACETS: Final = (
+    "kind",
+    "channel",
+    "category",
+    "state",
+    "stage",
+    "status",
+    "village",
+    "grid",
+    "duty_grid",
+    "department",
+    "severity",
+    "light",
+)
+_EQUAL: Final = ("kind", "channel", "state", "stage", "status", "village", "grid", "duty_grid", "department")
+_MASKS: Final = 24
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which rows of a snapshot a filter within a scope keeps, and the lights they show at ``second`` (since 1970)."""
+
+    snapshot: Snapshot
+    second: int
+    parts: tuple[Selected, ...]
+
+    @property
+    def count(self) -> int:
+        """How many points are kept."""
+        return sum(part.all.count for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Singles:
+    """What is told of lone points: ``id`` (n, 16) bytes; the others as codes into a list of values."""
+
+    id: NDArray[np.uint8]
+    category: tuple[Array, list[str]]
+    stage: tuple[Array, list[str]]
+    severity: Array
+    timed: Array
+
+
+def unpack_ids(ids: Iterable[UUID]) -> Array:
+    """UUIDs as (n, 2) uint64: upper and lower half."""
+    parts = b"".join(i.bytes for i in ids)
+    return np.frombuffer(parts, ">u8").astype(np.uint64).reshape(-1, 2)
+
+
+def seconds(moment: datetime) -> int:
+    """Whole seconds since 1970, rounded down."""
+    return int(moment.timestamp() // 1)
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970, exactly."""
+    spent = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (spent.days * 86_400 + spent.seconds) * 1_000_000 + spent.microseconds
+
+
+class CaseStore:
+    """All cases of the town, for maps and counts. One writer (:meth:`apply`), any number of readers.
+
+    A mask never changes, so everything computed from one mask agrees.
+    """
+
+    def __init__(self, columns: Columns, dictionaries: Mapping[str, Dictionary], mark: str = "") -> None:
+        self.dictionaries = dictionaries
+        self._table = Table(columns, mark)
+        self._masks: Recent[Mask] = Recent(_MASKS)
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], mark: str = "") -> "CaseStore":
+        """From rows with the columns of ``case`` as attributes."""
+        dictionaries = {name: Dictionary() for name in CODED}
+        return cls(encode(rows, dictionaries), dictionaries, mark)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest state."""
+        return self._table.snapshot
+
+    def apply(self, rows: Sequence[Any], mark: str = "", gone: Sequence[UUID] = ()) -> int:
+        """Take in rows of ``case`` as they are now, one a case, and forget the cases ``gone``.
+
+        The same rows twice change nothing. Returns how many were new or newer.
+        """
+        return self._table.apply(encode(rows, self.dictionaries), mark, unpack_ids(gone) if gone else None)
+
+    def stamp(self, now: datetime) -> str:
+        """What a tile's ETag starts with: it changes when a case changed or a light did."""
+        snapshot = self.snapshot
+        return f"{snapshot.mark}.{_last_change(snapshot, seconds(now)):x}"
+
+    def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Array | None = None) -> Mask:
+        """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.
+
+        ``q`` and ``component`` are not kept in memory: give the ids, (n, 2) uint64, the database found for them
+        (``points_load.named_ids``). Raises ``ValueError`` when they are wanted and not given.
+        """
+        if (wanted.q or wanted.component) and ids is None:
+            raise ValueError("q and component need the ids the database found")
+        snapshot = self.snapshot
+        second = _last_change(snapshot, seconds(now))
+        key = (snapshot.version, second, scope, wanted, None if ids is None else ids.tobytes())
+        return self._masks.get(key, lambda: self._make_mask(snapshot, scope, wanted, second, ids))
+
+    def _make_mask(self, snapshot: Snapshot, scope: Scope, wanted: CaseFilter, second: int, ids: Array | None) -> Mask:
+        parts = []
+        for part in snapshot.parts:
+            segment = part.segment
+            words = part.alive
+            if not scope.everything:
+                words = words & segment.words(scope, partial(self._within, segment, scope))
+            for one in self._clauses(segment, wanted, second):
+                words = words & one
+            if ids is not None:
+                found = segment.find(ids)
+                words = words & only(segment.n, found[found >= 0])
+            red = words & _light(segment, "red", second, self.dictionaries["status"])
+            yellow = words & _light(segment, "yellow", second, self.dictionaries["status"])
+            parts.append(Selected(segment, part.offset, Ranked(words), Ranked(red), Ranked(yellow)))
+        return Mask(snapshot, second, tuple(parts))
+
+    def _within(self, segment: Segment, scope: Scope) -> Words:
+        known = self.dictionaries
+        sets = [
+            segment.among("village", known["village"].codes(scope.villages)),
+            segment.among("duty_grid", known["duty_grid"].codes(scope.duty_grids)),
+            segment.among("involved", known["involved"].matching(lambda all: not scope.departments.isdisjoint(all))),
+        ]
+        if scope.own is not None:
+            sets += [segment.among(name, known[name].codes([scope.own])) for name in ("reporter", "assignee")]
+        return either(segment.n, sets)
+
+    def _clauses(self, segment: Segment, wanted: CaseFilter, second: int) -> Iterable[Words]:
+        known = self.dictionaries
+        for name in _EQUAL:
+            values = getattr(wanted, name)
+            if values:
+                yield segment.among(name, known[name].codes(values))
+        if wanted.category:
+            prefixes = [tuple(c.partition(":")[::2]) for c in wanted.category]
+            yield segment.among("category", known["category"].matching(lambda c: _starts(c, prefixes)))
+        if wanted.severity:
+            yield segment.among("severity", sorted({s for s in wanted.severity if 0 <= s < 256}))
+        if wanted.light:
+            yield either(segment.n, (_light(segment, light, second, known["status"]) for light in set(wanted.light)))
+        if wanted.overdue is not None:
+            late = _late(segment, second) & ~segment.among("status", known["status"].codes(["void"]))
+            yield late if wanted.overdue else everything(segment.n) & ~late
+        if wanted.since:
+            since = micros(wanted.since)
+            yield segment.words(("since", since), lambda: pack(segment["reported"] >= since))
+        if wanted.until:
+            until = micros(wanted.until)
+            yield segment.words(("until", until), lambda: pack(segment["reported"] < until))
+        if wanted.bbox:
+            yield segment.words(("bbox", wanted.bbox), partial(_in_box, segment, wanted.bbox))
+
+    def cluster(self, mask: Mask, z: int, x: int, y: int) -> Clusters:
+        """The cells of a tile, see :func:`gis.points_cells.clusters`."""
+        return clusters(mask.parts, z, x, y)
+
+    def heat(self, mask: Mask, z: int, x: int, y: int) -> Heat:
+        """The h3 cells of a tile, see :func:`gis.points_cells.heat`."""
+        return heat(mask.parts, z, x, y)
+
+    def singles(self, mask: Mask, rows: Rows) -> Singles:
+        """What lone points are: id, category as ``kind:code``, stage, severity, whether a clock runs."""
+        at = mask.snapshot
+        known = self.dictionaries
+        return Singles(
+            at.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16),
+            (at.take("category", rows), [":".join(c) for c in known["category"].values]),
+            (at.take("stage", rows), known["stage"].values),
+            at.take("severity", rows),
+            at.take("timed", rows),
+        )
+
+    def facets(self, mask: Mask, names: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How many of the kept cases have each value, values without cases left out; a missing department is "".
+
+        ``names`` are of :data:`FACETS`; raises ``KeyError`` for another.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for name in names:
+            if name == "light":
+                found[name] = self._lights(mask)
+                continue
+            if name not in FACETS:
+                raise KeyError(name)
+            values = [str(i) for i in range(256)] if name == "severity" else _texts(self.dictionaries[name].values)
+            counts = np.zeros(len(values), np.int64)
+            for part in mask.parts:
+                rows = part.all.rows(0, part.segment.n)
+                counts += np.bincount(part.segment[name][rows], minlength=len(values))
+            found[name] = {values[code]: int(counts[code]) for code in np.flatnonzero(counts)}
+        return found
+
+    def _lights(self, mask: Mask) -> dict[str, int]:
+        status = self.dictionaries["status"]
+        counts = {
+            light: sum(
+                Ranked(part.all.words & _light(part.segment, light, mask.second, status)).count for part in mask.parts
+            )
+            for light in LIGHTS
+        }
+        return {light: n for light, n in counts.items() if n}
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [":".join(v) if isinstance(v, tuple) else v or "" for v in values]
+
+
+def _starts(category: tuple[str, str], prefixes: Iterable[tuple[str, ...]]) -> bool:
+    return any(category[0] == kind and category[1].startswith(prefix) for kind, prefix in prefixes)
+
+
+def _in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
+    west, south, east, north = box
+    (x0, y1), (x1, y0) = geometry.world_pixel(west, south), geometry.world_pixel(east, north)
+    px, py = segment.pixels
+    return pack((px >= x0) & (px <= x1) & (py >= y0) & (py <= y1))
+
+
+# --- Lights -----------------------------------------------------------------------------------------------------
+# Columns late_from and yellow_from hold the first whole second at which the SQL of gis.search finds the case late or
+# yellow: 0 always, NEVER never. A handled case's clock has stopped, so it is one of the two for good.
+
+
+def _late(segment: Segment, second: int) -> Words:
+    return segment.words(("late", second), lambda: pack(segment["late_from"] <= np.uint32(second)))
+
+
+def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
+    """The rows that show ``light``: lights exist for open cases with a due time (``timed``)."""
+
+    def make() -> Words:
+        timed = segment.among("status", status.codes(["open"])) & segment.among("timed", [1])
+        if light == "none":
+            return everything(segment.n) & ~timed
+        late = _late(segment, second)
+        if light == "red":
+            return timed & late
+        soon = pack(segment["yellow_from"] <= np.uint32(second)) & ~late
+        return timed & (soon if light == "yellow" else ~(soon | late))
+
+    return segment.words(("light", light, second), make)
+
+
+def _last_change(snapshot: Snapshot, second: int) -> int:
+    """The last moment up to ``second`` at which time alone changed a light: lights are the same ever since."""
+    latest = 0
+    for part in snapshot.parts:
+        moments = part.segment.derived("moments", partial(_moments, part.segment))
+        passed = int(np.searchsorted(moments, second, "right"))
+        latest = max(latest, int(moments[passed - 1]) if passed else 0)
+    return latest
+
+
+def _moments(segment: Segment) -> Array:
+    both = [segment[name][(segment[name] > 0) & (segment[name] != NEVER)] for name in ("late_from", "yellow_from")]
+    return np.unique(np.concatenate(both))
+
+
+# --- Rows as columns --------------------------------------------------------------------------------------------
+
+
+def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Columns:
+    """Rows of ``case`` (attributes named as its columns) as this store's columns."""
+    n = len(rows)
+    late, yellow = np.full(n, NEVER), np.full(n, NEVER)
+    for i, row in enumerate(rows):
+        late[i], yellow[i] = clock(row.due_at, row.yellow_at, row.handled_at)
+    coded: dict[str, list[Any]] = {
+        "kind": [r.kind for r in rows],
+        "channel": [r.channel for r in rows],
+        "category": [(r.category_kind, r.category_code) for r in rows],
+        "state": [r.state for r in rows],
+        "stage": [r.stage for r in rows],
+        "status": [r.status for r in rows],
+        "village": [r.village_code for r in rows],
+        "grid": [r.unit_grid_code for r in rows],
+        "duty_grid": [r.duty_grid_code for r in rows],
+        "department": [r.department_code for r in rows],
+        "involved": [involved(r.department_code, r.co_departments) for r in rows],
+        "reporter": [r.reporter_id for r in rows],
+        "assignee": [r.assignee_id for r in rows],
+    }
+    return {
+        "mk": np.array([r.mk for r in rows], np.int64),
+        "id": unpack_ids(r.id for r in rows),
+        "h3": np.array([r.h3 for r in rows], np.int64),
+        "seq": np.array([r.seq for r in rows], np.int32),
+        "severity": np.array([r.severity for r in rows], np.uint8),
+        "reported": np.array([micros(r.reported_at) for r in rows], np.int64),
+        "timed": np.array([r.due_at is not None for r in rows], np.uint8),
+        "late_from": late,
+        "yellow_from": yellow,
+        **{name: dictionaries[name].encode(values) for name, values in coded.items()},
+    }
+
+
+def involved(department: str | None, co_departments: Iterable[str]) -> tuple[str, ...]:
+    """Every department of a case, sorted."""
+    return tuple(sorted({*co_departments} | ({department} if department else set())))
+
+
+def clock(due: datetime | None, yellow: datetime | None, handled: datetime | None) -> tuple[int, int]:
+    """The first whole seconds at which a case is late and yellow; see the section on lights."""
+    if due is None:
+        return int(NEVER), int(NEVER)
+    if handled is not None:
+        return 0 if due < handled else int(NEVER), 0 if yellow is not None and yellow <= handled else int(NEVER)
+    return seconds(due) + 1, -int(-yellow.timestamp() // 1) if yellow is not None else int(NEVER)

@@ -1,0 +1,189 @@
+"""What a map tile shows of selected points: cells with counts and centroids, and heat by h3 cell.
+
+Knows tiles and the Morton curve. Knows no case and no encoding. Every selected point is in exactly one cell of exactly
+one tile of a zoom, so counts over tiles add up to the count of the selection.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import h3.api.basic_int as h3
+import numpy as np
+from numpy.typing import NDArray
+
+from gis import geometry
+from gis.points_bits import Ranked, Rows
+from gis.points_table import Segment, run_starts
+
+EXTENT: Final = 4096
+"""Units along the edge of a tile."""
+SINGLES_FROM: Final = 17
+"""From this zoom on every point stands alone."""
+
+_CELL_BITS: Final = 6  # 64 × 64 cells a tile
+_GRAIN_BITS: Final = 9
+"""Tiles with many points sum over grains, 512 × 512 a tile, each at its middle: a centroid is then within half a grain
+(4 units, half a screen pixel) of the true one."""
+_GRAINS_FROM: Final = 65_536
+_RESOLUTION: Final = (3, 3, 3, 3, 4, 5, 6, 6, 7, 7, 8, 9, 9, 10, 11, 11, 12)
+"""h3 resolution by zoom: cells 10 to 30 screen pixels across."""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The chosen rows of one segment, those of them that are red and yellow; rows count from ``offset``."""
+
+    segment: Segment
+    offset: int
+    all: Ranked
+    red: Ranked
+    yellow: Ranked
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Cells of one tile, in no order: counts, centroid in tile units (0 … 4095, y down), and the row of a lone point.
+
+    ``row`` counts over the whole snapshot and is -1 where ``n`` > 1.
+    """
+
+    n: Rows
+    red: Rows
+    yellow: Rows
+    x: Rows
+    y: Rows
+    row: Rows
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Weights of one tile: the h3 cells its points lie in, how many in each, the cell's centre in tile units.
+
+    A cell that reaches over the tile's edge has its points in each tile counted there; its centre may lie outside.
+    """
+
+    cell: Rows
+    n: Rows
+    x: Rows
+    y: Rows
+
+
+@dataclass(frozen=True)
+class _Sums:
+    cell: Rows
+    n: Rows
+    red: Rows
+    yellow: Rows
+    sx: Rows
+    sy: Rows
+    row: Rows
+
+
+def clusters(parts: Sequence[Selected], z: int, x: int, y: int) -> Clusters:
+    """The cells of tile z/x/y: 64 × 64 a tile, single points from zoom 17 on."""
+    sums = [s for s in (_sums(part, z, x, y) for part in parts) if s is not None]
+    if not sums:
+        none = np.zeros(0, np.int64)
+        return Clusters(none, none, none, none, none, none)
+    total = sums[0] if len(sums) == 1 else _together(sums, z)
+    unit = 2.0 ** (geometry.WORLD_BITS - z) / EXTENT
+    return Clusters(
+        total.n,
+        total.red,
+        total.yellow,
+        _in_tile(total.sx / total.n + 0.5, x, unit),
+        _in_tile(total.sy / total.n + 0.5, y, unit),
+        total.row,
+    )
+
+
+def _in_tile(pixel: NDArray[np.float64], tile: int, unit: float) -> Rows:
+    return np.floor(pixel / unit - tile * EXTENT).astype(np.int64)
+
+
+def _sums(part: Selected, z: int, x: int, y: int) -> _Sums | None:
+    segment = part.segment
+    low, high = segment.span(z, x, y)
+    members = int(part.all.among(np.array([low, high]))[0])
+    if not members:
+        return None
+    shift = 2 * max(0, geometry.WORLD_BITS - z - _CELL_BITS)
+    px, py = segment.pixels
+    if members <= _GRAINS_FROM or z >= SINGLES_FROM:
+        rows = part.all.rows(low, high)
+        cell = segment["mk"][rows] >> shift
+        first = np.arange(members) if z >= SINGLES_FROM else run_starts(cell)
+        n = np.diff(first, append=members)
+        sx, sy = (np.add.reduceat(p[rows], first, dtype=np.int64) for p in (px, py))
+        lone = np.where(n == 1, rows[first] + part.offset, -1)
+    else:
+        bits = min(geometry.WORLD_BITS, z + _GRAIN_BITS)
+        edges = segment.runs(bits, lambda: segment["mk"] >> 2 * (geometry.WORLD_BITS - bits), low, high)
+        held = part.all.among(edges)
+        rows, held = edges[:-1][held > 0], held[held > 0]
+        cell = segment["mk"][rows] >> shift
+        first = run_starts(cell)
+        n = np.add.reduceat(held, first)
+        sx, sy = (np.add.reduceat(held * _middle(p[rows], bits), first) for p in (px, py))
+        lone = np.full(len(n), -1, np.int64)
+        lone[n == 1] = part.all.select(part.all.before(rows[first][n == 1])) + part.offset
+    edges = np.append(rows[first], high)
+    return _Sums(cell[first], n, part.red.among(edges), part.yellow.among(edges), sx, sy, lone)
+
+
+def _middle(pixels: NDArray[np.int32], bits: int) -> Rows:
+    width = geometry.WORLD_BITS - bits
+    return ((pixels.astype(np.int64) >> width) << width) + ((1 << width) >> 1)
+
+
+def _together(sums: Sequence[_Sums], z: int) -> _Sums:
+    """Cells that several segments fill, summed; from zoom 17 on there is nothing to sum."""
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(s, name) for s in sums]) for name in _Sums.__dataclass_fields__
+    }
+    if z >= SINGLES_FROM:
+        return _Sums(**joined)
+    order = np.argsort(joined["cell"], kind="stable")
+    joined = {name: values[order] for name, values in joined.items()}
+    first = run_starts(joined["cell"])
+    summed = {name: np.add.reduceat(joined[name], first) for name in ("n", "red", "yellow", "sx", "sy")}
+    row = np.where(summed["n"] == 1, joined["row"][first], -1)
+    return _Sums(cell=joined["cell"][first], row=row, **summed)
+
+
+def resolution(z: int) -> int:
+    """The h3 resolution heat is shown in at zoom z."""
+    return _RESOLUTION[min(z, len(_RESOLUTION) - 1)]
+
+
+def parent(cells: Any, res: int) -> Any:
+    """The ancestors of h3 cells at a coarser resolution, by their bits; ``res`` is written in, finer digits all set."""
+    return (cells & ~(15 << 52)) | (res << 52) | ((1 << 3 * (15 - res)) - 1)
+
+
+def heat(parts: Sequence[Selected], z: int, x: int, y: int) -> Heat:
+    """The selected points of tile z/x/y by h3 cell. Each segment has its cells of resolution 12 in column ``h3``."""
+    res = resolution(z)
+    cells, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for part in parts:
+        segment = part.segment
+        low, high = segment.span(z, x, y)
+        if low == high:
+            continue
+        edges = segment.runs(("h3", res), partial(parent, segment["h3"], res), low, high)
+        held = part.all.among(edges)
+        cells.append(parent(segment["h3"][edges[:-1][held > 0]], res))
+        counts.append(held[held > 0])
+    cell, where = np.unique(np.concatenate(cells), return_inverse=True)
+    n = np.bincount(where, np.concatenate(counts), len(cell)).astype(np.int64)
+    unit = 2.0 ** (geometry.WORLD_BITS - z) / EXTENT
+    centres = np.array([_centre(c) for c in cell.tolist()], np.float64).reshape(-1, 2)
+    return Heat(cell, n, _in_tile(centres[:, 0], x, unit), _in_tile(centres[:, 1], y, unit))
+
+
+@lru_cache(maxsize=65_536)
+def _centre(cell: int) -> tuple[int, int]:
+    lat, lon = h3.cell_to_latlng(cell)
+    return geometry.world_pixel(lon, lat)

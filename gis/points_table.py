@@ -1,0 +1,317 @@
+"""Columns of points in memory, sorted along the Morton curve, and how they take new rows. Knows no case, no SQL.
+
+A snapshot is an immutable ``base`` (millions of rows), the set of base rows still ``alive``, and a small immutable
+``tail`` of rows written since. A changed row leaves the base by losing its bit and comes back in the tail, so readers
+never see half a change and everything derived from the base stays valid until the tail is merged into a new base.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import Lock
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gis import geometry
+from gis.points_bits import Ranked, Rows, Words, either, everything, nothing, pack
+
+Array = NDArray[Any]
+Columns = dict[str, Array]
+NEVER: Final = np.uint32(0xFFFFFFFF)
+"""The second that never comes, in columns of seconds since 1970."""
+_BITMAPS: Final = 96
+_TAIL_MIN, _TAIL_MAX = 2_000, 30_000
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """The last ``size`` values used, by key. Safe for threads; two may make the same value at once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: OrderedDict[Hashable, Value] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """The value of ``key``, made when it is not held."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        value = make()
+        with self._lock:
+            self._held[key] = value
+            while len(self._held) > self._size:
+                self._held.popitem(last=False)
+        return value
+
+
+class Dictionary:
+    """The distinct values of a column, each with a small number. Only grows. Numbers stay."""
+
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        self.values: list[Any] = list(values)
+        self._codes = {value: code for code, value in enumerate(self.values)}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def encode(self, values: Iterable[Any]) -> Array:
+        """The numbers of these values, new ones added, in the smallest type that fits."""
+        codes = []
+        for value in values:
+            code = self._codes.get(value)
+            if code is None:
+                code = self._codes[value] = len(self.values)
+                self.values.append(value)
+            codes.append(code)
+        return np.array(codes, self.dtype)
+
+    def matching(self, wanted: Callable[[Any], bool]) -> list[int]:
+        """The numbers of the values ``wanted`` accepts, ascending."""
+        return [code for code, value in enumerate(self.values) if wanted(value)]
+
+    def codes(self, values: Iterable[Any]) -> list[int]:
+        """The numbers of these values as far as they are known, ascending."""
+        return sorted({self._codes[value] for value in values if value in self._codes})
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger[Any]]:
+        """The smallest unsigned type that holds every number."""
+        return np.uint8 if len(self) <= 0x100 else np.uint16 if len(self) <= 0x10000 else np.uint32
+
+
+class Segment:
+    """Columns of equal length in Morton order: ``mk`` (int64), ``id`` (n, 2) uint64, and whatever the store adds."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self.n = len(columns["mk"])
+        self._bitmaps: Recent[Words] = Recent(_BITMAPS)
+        self._derived: dict[Hashable, Array] = {}
+
+    @classmethod
+    def sorted(cls, columns: Columns) -> "Segment":
+        """From columns in any order; ``columns`` is emptied on the way so that no second copy is held."""
+        order = np.argsort(columns["mk"], kind="stable")
+        return cls({name: columns.pop(name)[order] for name in list(columns)})
+
+    def __getitem__(self, name: str) -> Array:
+        return self.columns[name]
+
+    @cached_property
+    def pixels(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """World pixels (px, py) of every row."""
+        px, py = np.empty(self.n, np.int32), np.empty(self.n, np.int32)
+        for start in range(0, self.n, 100_000):  # in pieces: the steps between are 64 bits wide
+            part = slice(start, start + 100_000)
+            px[part], py[part] = geometry.deinterleave(self["mk"][part])
+        return px, py
+
+    @cached_property
+    def _by_id(self) -> NDArray[np.uint32]:
+        high, low = self["id"][:, 0], self["id"][:, 1]
+        order = np.argsort(high)
+        ordered = high[order]
+        if (ordered[1:] == ordered[:-1]).any():
+            order = np.lexsort((low, high))
+        return order.astype(np.uint32)
+
+    def find(self, ids: Array) -> Rows:
+        """The row of each of the (m, 2) ids, -1 where there is none."""
+        left, right = np.zeros(len(ids), np.int64), np.full(len(ids), self.n, np.int64)
+        high, low = self["id"][:, 0], self["id"][:, 1]
+        for _ in range(max(self.n, 1).bit_length()):
+            middle = (left + right) >> 1
+            at = self._by_id[np.minimum(middle, self.n - 1)] if self.n else middle
+            smaller = (left < right) & (
+                ((high[at] < ids[:, 0]) | ((high[at] == ids[:, 0]) & (low[at] < ids[:, 1]))) if self.n else False
+            )
+            left, right = np.where(smaller, middle + 1, left), np.where(smaller, right, middle)
+        if not self.n:
+            return np.full(len(ids), -1, np.int64)
+        at = self._by_id[np.minimum(left, self.n - 1)].astype(np.int64)
+        same = (left < self.n) & (self["id"][at] == ids).all(axis=1)
+        return np.where(same, at, -1)
+
+    def among(self, name: str, codes: Sequence[int]) -> Words:
+        """The rows whose ``name`` has one of these (ascending) codes."""
+        return either(self.n, (self._between(name, low, high) for low, high in _runs(codes)))
+
+    def _between(self, name: str, low: int, high: int) -> Words:
+        column = self.columns[name]
+        top = int(np.iinfo(column.dtype).max)
+        if low > top:
+            return nothing(self.n)
+        kind = column.dtype.type
+
+        def make() -> Words:
+            if low == high:
+                return pack(column == kind(low))
+            return pack(column - kind(low) <= kind(min(high, top) - low))  # unsigned: below low wraps to large
+
+        return self._bitmaps.get((name, low, high), make)
+
+    def words(self, key: Hashable, make: Callable[[], Words]) -> Words:
+        """A set of this segment's rows, remembered for a while under ``key``."""
+        return self._bitmaps.get(key, make)
+
+    def derived(self, key: Hashable, make: Callable[[], Array]) -> Array:
+        """An array that follows from the columns, kept as long as the segment lives."""
+        if key not in self._derived:
+            self._derived[key] = make()
+        return self._derived[key]
+
+    def runs(self, key: Hashable, values: Callable[[], Array], low: int, high: int) -> Rows:
+        """Edges of the runs of rows in [low, high) with equal ``values``: where each begins, and ``high`` at the end.
+
+        ``values`` has one entry a row and follows from the columns; the edges of the whole segment are kept by ``key``.
+        """
+        edges = self.derived(("runs", key), lambda: run_starts(values()).astype(np.int32))
+        inner = edges[np.searchsorted(edges, low, "right") : np.searchsorted(edges, high, "left")]
+        found: Rows = np.concatenate(([low], inner, [high]))
+        return found
+
+    def span(self, z: int, x: int, y: int) -> tuple[int, int]:
+        """The rows [low, high) that lie in a tile."""
+        low, high = np.searchsorted(self["mk"], geometry.tile_range(z, x, y))
+        return int(low), int(high)
+
+    def take(self, rows: Rows | NDArray[np.bool_]) -> Columns:
+        """These rows' columns."""
+        return {name: column[rows] for name, column in self.columns.items()}
+
+
+def run_starts(values: Array) -> Rows:
+    """Where each run of equal neighbours begins."""
+    inner = np.flatnonzero(values[1:] != values[:-1]) + 1
+    found: Rows = np.concatenate(([0], inner)) if len(values) else inner
+    return found
+
+
+def _runs(codes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Ascending numbers as runs (first, last)."""
+    first = last = -2
+    for code in codes:
+        if code != last + 1:
+            if last >= 0:
+                yield first, last
+            first = code
+        last = code
+    if last >= 0:
+        yield first, last
+
+
+@dataclass(frozen=True)
+class Part:
+    """A segment within a snapshot: which of its rows count, and the number its rows start at over the whole."""
+
+    segment: Segment
+    alive: Words
+    offset: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a reader holds: never changes.
+
+    ``version`` rises with every change of the rows in this process. ``mark`` names the state of the database the rows
+    show, equal in every process that has come as far.
+    """
+
+    version: int
+    mark: str
+    parts: tuple[Part, ...]
+
+    def find(self, ids: Array) -> Rows:
+        """The row over the whole snapshot of each of the (m, 2) ids, -1 where there is none."""
+        found = np.full(len(ids), -1, np.int64)
+        for part in self.parts:
+            rows = part.segment.find(ids)
+            held = rows >= 0
+            held[held] = _has(part.alive, rows[held])
+            found[held] = rows[held] + part.offset
+        return found
+
+    def take(self, name: str, rows: Rows) -> Array:
+        """A column at rows over the whole snapshot."""
+        if len(self.parts) == 1:
+            return self.parts[0].segment[name][rows]
+        base, tail = self.parts
+        late = rows >= tail.offset
+        if not late.any():
+            return base.segment[name][rows]
+        column, newer = base.segment[name], tail.segment[name]
+        found = np.empty((len(rows), *column.shape[1:]), np.result_type(column, newer))
+        found[~late] = column[rows[~late]]
+        found[late] = newer[rows[late] - tail.offset]
+        return found
+
+
+def _has(words: Words, rows: Rows) -> NDArray[np.bool_]:
+    bits: Words = words[rows >> 6] >> (rows & 63).astype(np.uint64) & np.uint64(1)
+    return bits.astype(np.bool_)
+
+
+class Table:
+    """The one writer of a store: takes rows, hands out snapshots."""
+
+    def __init__(self, columns: Columns, mark: str, version: int = 1) -> None:
+        self._lock = Lock()
+        self.snapshot = _snapshot(version, mark, Segment.sorted(columns))
+
+    def apply(self, rows: Columns, mark: str, gone: Array | None = None) -> int:
+        """Put rows in, replacing those with the same id unless they are newer (``seq``), and take ``gone`` ids out.
+
+        Within ``rows`` ids are distinct. Applying twice changes nothing but the mark. Returns how many rows came in.
+        """
+        with self._lock:
+            held = self.snapshot
+            where = held.find(rows["id"])
+            fresh = np.ones(len(where), np.bool_)
+            known = where >= 0
+            fresh[known] = held.take("seq", where[known]) < rows["seq"][known]
+            leave = where[fresh & known]
+            if gone is not None and len(gone):
+                taken = held.find(gone)
+                leave = np.concatenate([leave, taken[taken >= 0]])
+            if fresh.any() or len(leave):
+                self.snapshot = _with(held, {name: column[fresh] for name, column in rows.items()}, leave, mark)
+            else:
+                self.snapshot = replace(held, mark=mark)
+            return int(fresh.sum())
+
+
+def _snapshot(version: int, mark: str, base: Segment) -> Snapshot:
+    return Snapshot(version, mark, (Part(base, everything(base.n), 0),))
+
+
+def _with(held: Snapshot, rows: Columns, leave: Rows, mark: str) -> Snapshot:
+    base = held.parts[0]
+    alive = base.alive
+    old = leave[leave < base.segment.n]
+    if len(old):
+        alive = alive.copy()
+        np.bitwise_and.at(alive, old >> 6, ~(np.uint64(1) << (old & 63).astype(np.uint64)))
+    pieces: list[Mapping[str, Array]] = []
+    if len(held.parts) == 2:
+        tail = held.parts[1]
+        stay = np.ones(tail.segment.n, np.bool_)
+        stay[leave[leave >= tail.offset] - tail.offset] = False
+        pieces.append(tail.segment.take(stay))
+    pieces.append(rows)
+    size = sum(len(piece["mk"]) for piece in pieces)
+    if size > max(_TAIL_MIN, min(_TAIL_MAX, base.segment.n // 8)):
+        pieces.insert(0, base.segment.take(Ranked(alive).rows(0, base.segment.n)))
+        return _snapshot(held.version + 1, mark, Segment.sorted(_joined(pieces)))
+    tail_segment = Segment.sorted(_joined(pieces))
+    parts = (Part(base.segment, alive, 0), Part(tail_segment, everything(tail_segment.n), base.segment.n))
+    return Snapshot(held.version + 1, mark, parts)
+
+
+def _joined(pieces: Sequence[Mapping[str, Array]]) -> Columns:
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

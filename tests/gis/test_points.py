@@ -1,0 +1,362 @@
+"""The point store against a plain reading of the same rules, row by row."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gis import geometry
+from gis.people import Scope
+from gis.points import FACETS, CaseStore, unpack_ids
+from gis.points_bits import Ranked, pack
+from gis.points_cells import EXTENT, parent, resolution
+from gis.search import CaseFilter
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+VILLAGES, GRIDS, DUTY = ("V1", "V2", "V3"), tuple(f"11011300300100{i}" for i in range(6)), ("R1", "R2")
+DEPARTMENTS, STAFF = ("D01", "D02", "D03", "D04"), tuple(UUID(int=i) for i in range(1, 5))
+EVERYTHING = Scope(everything=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The columns of ``case`` the store reads."""
+
+    id: UUID
+    lon: float
+    lat: float
+    seq: int = 1
+    kind: str = "case"
+    channel: str = "patrol"
+    category_kind: str = "event"
+    category_code: str = "0101"
+    severity: int = 1
+    village_code: str = "V1"
+    unit_grid_code: str = GRIDS[0]
+    duty_grid_code: str = "R1"
+    department_code: str | None = None
+    co_departments: tuple[str, ...] = ()
+    state: str = "reported"
+    stage: str = "report"
+    status: str = "open"
+    reporter_id: UUID | None = None
+    assignee_id: UUID | None = None
+    reported_at: datetime = NOW
+    due_at: datetime | None = None
+    yellow_at: datetime | None = None
+    handled_at: datetime | None = None
+    mk: int = field(init=False)
+    h3: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mk", geometry.morton(self.lon, self.lat))
+        object.__setattr__(self, "h3", geometry.h3_12(self.lon, self.lat))
+
+
+def light_of(row: Row, now: datetime) -> str:
+    if row.status != "open" or row.due_at is None:
+        return "none"
+    moment = row.handled_at or now
+    if row.due_at < moment:
+        return "red"
+    return "yellow" if row.yellow_at is not None and row.yellow_at <= moment else "green"
+
+
+def in_scope(row: Row, scope: Scope) -> bool:
+    return (
+        scope.everything
+        or row.village_code in scope.villages
+        or row.duty_grid_code in scope.duty_grids
+        or row.department_code in scope.departments
+        or any(d in scope.departments for d in row.co_departments)
+        or (scope.own is not None and scope.own in (row.reporter_id, row.assignee_id))
+    )
+
+
+def kept(row: Row, wanted: CaseFilter, now: datetime) -> bool:
+    words = {
+        "kind": row.kind,
+        "channel": row.channel,
+        "state": row.state,
+        "stage": row.stage,
+        "status": row.status,
+        "village": row.village_code,
+        "grid": row.unit_grid_code,
+        "duty_grid": row.duty_grid_code,
+        "department": row.department_code,
+        "severity": row.severity,
+        "light": light_of(row, now),
+    }
+    if any(getattr(wanted, name) and value not in getattr(wanted, name) for name, value in words.items()):
+        return False
+    category = f"{row.category_kind}:{row.category_code}"
+    if wanted.category and not any(category.startswith(c if ":" in c else c + ":") for c in wanted.category):
+        return False
+    late = row.due_at is not None and row.due_at < (row.handled_at or now) and row.status != "void"
+    if wanted.overdue is not None and wanted.overdue != late:
+        return False
+    if wanted.bbox:
+        west, south, east, north = geometry.pixel_bounds(wanted.bbox)
+        if not (west <= row.lon < east and south < row.lat <= north):
+            return False
+    since, until = wanted.since or row.reported_at, wanted.until or row.reported_at + timedelta(1)
+    return since <= row.reported_at < until
+
+
+def make_row(chance: random.Random, number: int) -> Row:
+    """A case somewhere in the town; many share a place or a moment."""
+
+    def moment():
+        return NOW + timedelta(seconds=chance.randint(-4, 4), microseconds=chance.choice((0, 0, 1, 500_000)))
+
+    def maybe(value, share=0.6):
+        return value if chance.random() < share else None
+
+    spot = chance.random() < 0.3
+    return Row(
+        id=UUID(int=chance.getrandbits(64) << 64 | number),
+        lon=116.65 if spot else chance.uniform(116.61, 116.69),
+        lat=40.11 if spot else chance.uniform(40.07, 40.13),
+        seq=chance.randint(1, 3),
+        kind=chance.choice(("case", "hotline")),
+        channel=chance.choice(("patrol", "public", "video")),
+        category_kind=chance.choice(("event", "component")),
+        category_code=chance.choice(("0101", "0102", "0503", "0201")),
+        severity=chance.randint(1, 3),
+        village_code=chance.choice(VILLAGES),
+        unit_grid_code=chance.choice(GRIDS),
+        duty_grid_code=chance.choice(DUTY),
+        department_code=maybe(chance.choice(DEPARTMENTS)),
+        co_departments=tuple(chance.sample(DEPARTMENTS, chance.randint(0, 2))),
+        state=chance.choice(("reported", "handling", "closed")),
+        stage=chance.choice(("report", "handling", "closing")),
+        status=chance.choice(("open", "open", "closed", "void")),
+        reporter_id=maybe(chance.choice(STAFF)),
+        assignee_id=maybe(chance.choice(STAFF)),
+        reported_at=moment(),
+        due_at=maybe(moment()),
+        yellow_at=maybe(moment()),
+        handled_at=maybe(moment(), 0.3),
+    )
+
+
+def some(values):
+    return st.one_of(st.just(()), st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True).map(tuple))
+
+
+moments = st.one_of(
+    st.none(), st.integers(-5, 5).map(lambda s: NOW + timedelta(seconds=s)), st.just(NOW + timedelta(microseconds=1))
+)
+boxes = st.one_of(
+    st.none(),
+    st.tuples(st.floats(116.6, 116.65), st.floats(40.06, 40.11), st.floats(116.65, 116.7), st.floats(40.11, 40.14)),
+)
+filters = st.builds(
+    CaseFilter,
+    kind=some(("case", "hotline", "whistle")),
+    channel=some(("patrol", "public", "sensor")),
+    category=some(("event:", "event:01", "component:0101", "component:05", "event:0503")),
+    state=some(("reported", "handling", "nowhere")),
+    stage=some(("report", "closing")),
+    status=some(("open", "closed", "void")),
+    light=some(("green", "yellow", "red", "none")),
+    village=some(VILLAGES),
+    grid=some(GRIDS),
+    duty_grid=some(DUTY),
+    department=some(DEPARTMENTS),
+    severity=some((1, 2, 3, 9, 300)),
+    since=moments,
+    until=moments,
+    bbox=boxes,
+    overdue=st.sampled_from((None, None, True, False)),
+)
+scopes = st.one_of(
+    st.just(EVERYTHING),
+    st.builds(
+        Scope,
+        everything=st.just(False),
+        villages=st.frozensets(st.sampled_from(VILLAGES), max_size=1),
+        duty_grids=st.frozensets(st.sampled_from(DUTY), max_size=1),
+        departments=st.frozensets(st.sampled_from(DEPARTMENTS), max_size=2),
+        own=st.sampled_from((None, *STAFF)),
+    ),
+)
+
+
+def tiles(z: int, rows: list[Row]):
+    """Every tile of zoom z over the town; from zoom 15 on those that hold a row, and as many that may not."""
+    shift = geometry.WORLD_BITS - z
+    (x0, y0), (x1, y1) = geometry.world_pixel(116.6, 40.14), geometry.world_pixel(116.7, 40.06)
+    if z < 15:
+        return [(z, x, y) for x in range(x0 >> shift, (x1 >> shift) + 1) for y in range(y0 >> shift, (y1 >> shift) + 1)]
+    held = {(px >> shift, py >> shift) for px, py in (geometry.world_pixel(r.lon, r.lat) for r in rows)}
+    return [(z, x, y) for x, y in held | {(x + 1, y) for x, y in held}]
+
+
+def cells_of(rows: list[Row], z: int) -> Counter:
+    """Cells with their members, counted plainly: tile and sixty-fourth of it, or each point alone."""
+    shift = geometry.WORLD_BITS - z - 6
+    found: Counter = Counter()
+    for row in rows:
+        px, py = geometry.world_pixel(row.lon, row.lat)
+        found[row.id if z >= 17 else (px >> shift, py >> shift)] += 1
+    return found
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    scope=scopes,
+    wanted=filters,
+    lag=st.integers(-5, 5),
+    batches=st.integers(0, 3),
+    z=st.sampled_from((8, 11, 14, 16, 17, 20)),
+)
+def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
+    chance, now = random.Random(seed), NOW + timedelta(seconds=lag)
+    truth = {row.id: row for row in (make_row(chance, i) for i in range(chance.choice((0, 1, 70, 300))))}
+    store = CaseStore.of(list(truth.values()))
+    for batch in range(batches):
+        changed = [
+            replace(make_row(chance, i), id=row.id, seq=row.seq + chance.randint(0, 1))
+            for i, row in enumerate(chance.sample(list(truth.values()), min(len(truth), 40)))
+        ]
+        added = [make_row(chance, 1000 * (batch + 1) + i) for i in range(chance.choice((0, 5, 40)))]
+        gone = [] if batch else chance.sample(sorted(truth), min(len(truth), 3))
+        store.apply([r for r in changed if r.id not in gone] + added, gone=gone)
+        truth |= {r.id: r for r in changed if r.seq > truth[r.id].seq} | {r.id: r for r in added}
+        for one in gone:
+            del truth[one]
+
+    rows = [row for row in truth.values() if in_scope(row, scope) and kept(row, wanted, now)]
+    mask = store.mask(scope, wanted, now)
+    assert mask.count == len(rows)
+    lights = Counter(light_of(row, now) for row in rows)
+    facets = store.facets(mask, FACETS)
+    assert facets["light"] == dict(lights)
+    assert facets["village"] == dict(Counter(r.village_code for r in rows))
+    assert facets["department"] == dict(Counter(r.department_code or "" for r in rows))
+    assert facets["category"] == dict(Counter(f"{r.category_kind}:{r.category_code}" for r in rows))
+    assert facets["severity"] == dict(Counter(str(r.severity) for r in rows))
+
+    shown, red, yellow, singles, cells = 0, 0, 0, [], []
+    for tile in tiles(z, rows):
+        got = store.cluster(mask, *tile)
+        shown, red, yellow = shown + got.n.sum(), red + got.red.sum(), yellow + got.yellow.sum()
+        assert ((got.row >= 0) == (got.n == 1)).all()
+        assert ((got.x >= 0) & (got.x < EXTENT) & (got.y >= 0) & (got.y < EXTENT)).all()
+        cells += got.n.tolist()
+        described = store.singles(mask, got.row[got.n == 1])
+        singles += [UUID(bytes=bytes(i)) for i in described.id]
+        for i, code in zip(described.id, described.category[0], strict=True):
+            row = truth[UUID(bytes=bytes(i))]
+            assert described.category[1][code] == f"{row.category_kind}:{row.category_code}"
+    assert (shown, red, yellow) == (len(rows), lights["red"], lights["yellow"])
+    plain = cells_of(rows, z)
+    assert sorted(cells) == sorted(plain.values())
+    assert len(singles) == len(set(singles)) == sum(n == 1 for n in plain.values())
+
+    weights: Counter = Counter()
+    for tile in tiles(z, rows):
+        found = store.heat(mask, *tile)
+        weights.update(dict(zip(found.cell.tolist(), found.n.tolist(), strict=True)))
+    assert weights == Counter(int(parent(row.h3, resolution(z))) for row in rows)
+
+
+def test_many_points_in_a_tile_have_centroids_within_half_a_grain():
+    chance = np.random.default_rng(3)
+    n = 90_000
+    lon, lat = chance.normal(116.65, 0.01, n), chance.normal(40.10, 0.008, n)
+    rows = [
+        Row(UUID(int=(i + 1) << 32), float(a), float(b), due_at=NOW + timedelta(seconds=i % 3 - 1))
+        for i, (a, b) in enumerate(zip(lon, lat, strict=True))
+    ]
+    store = CaseStore.of(rows)
+    mask = store.mask(EVERYTHING, CaseFilter(), NOW)
+    z, (px, py) = 10, geometry.world_pixel(lon, lat)
+    shift = geometry.WORLD_BITS - z
+    (tile,) = {(z, int(x), int(y)) for x, y in zip(px >> shift, py >> shift, strict=True)}
+    got = store.cluster(mask, *tile)
+    key = (px >> shift - 6) * 2**30 + (py >> shift - 6)
+    _, where, counts = np.unique(key, return_inverse=True, return_counts=True)
+    assert sorted(got.n.tolist()) == sorted(counts.tolist())
+    assert got.red.sum() == sum(light_of(r, NOW) == "red" for r in rows)
+    unit = 2 ** (shift - 12)
+    true_x = np.bincount(where, px) / counts / unit - tile[1] * EXTENT
+    true_y = np.bincount(where, py) / counts / unit - tile[2] * EXTENT
+    # Cells in the same order on both sides: by row of cells, then along it.
+    mine, theirs = np.lexsort((got.x >> 6, got.y >> 6)), np.lexsort((true_x // 64, true_y // 64))
+    assert np.abs(got.x[mine] - true_x[theirs]).max() <= 5
+    assert np.abs(got.y[mine] - true_y[theirs]).max() <= 5
+    alone = got.row[got.n == 1]
+    assert sorted(geometry.deinterleave(mask.snapshot.take("mk", alone))[0] >> shift - 6) == sorted(
+        (px >> shift - 6)[counts[where] == 1]
+    )
+
+
+def test_applying_twice_changes_nothing_and_old_rows_do_not_come_back():
+    chance = random.Random(1)
+    rows = [make_row(chance, i) for i in range(50)]
+    store = CaseStore.of(rows, mark="a")
+    before = store.snapshot
+    assert store.apply(rows, mark="b") == 0
+    assert store.snapshot.version == before.version
+    assert store.snapshot.mark == "b"
+    newer = replace(rows[0], seq=rows[0].seq + 1, status="closed")
+    assert store.apply([newer]) == 1
+    assert store.apply([rows[0]]) == 0
+    assert store.mask(EVERYTHING, CaseFilter(status=("closed",)), NOW).count == sum(
+        r.status == "closed" for r in [newer, *rows[1:]]
+    )
+
+
+def test_a_reader_keeps_what_it_has_while_the_store_moves_on():
+    chance = random.Random(2)
+    store = CaseStore.of([make_row(chance, i) for i in range(100)])
+    mask = store.mask(EVERYTHING, CaseFilter(), NOW)
+    for batch in range(40):
+        store.apply([make_row(chance, 1000 + batch * 100 + i) for i in range(100)])
+    assert mask.count == 100
+    assert store.mask(EVERYTHING, CaseFilter(), NOW).count == 4100
+    assert len(store.snapshot.parts[0].segment.columns["mk"]) > 100, "the tail was merged on the way"
+
+
+def test_the_stamp_changes_when_a_case_or_a_light_does_and_only_then():
+    store = CaseStore.of([Row(UUID(int=7), 116.65, 40.1, due_at=NOW, yellow_at=NOW - timedelta(seconds=60))], mark="5")
+    stamps = [store.stamp(NOW + timedelta(seconds=s)) for s in (-70, -61, -60, -59, 0, 1, 500)]
+    assert [a == b for a, b in pairwise(stamps)] == [True, False, True, True, False, True]
+    store.apply([Row(UUID(int=8), 116.65, 40.1)], mark="6")
+    assert store.stamp(NOW + timedelta(seconds=500)) != stamps[-1]
+
+
+def test_text_filters_need_their_ids():
+    rows = [make_row(random.Random(4), i) for i in range(30)]
+    store = CaseStore.of(rows)
+    with pytest.raises(ValueError, match="ids"):
+        store.mask(EVERYTHING, CaseFilter(q="井盖"), NOW)
+    ids = unpack_ids([rows[3].id, rows[4].id, UUID(int=999)])
+    assert store.mask(EVERYTHING, CaseFilter(q="井盖"), NOW, ids).count == 2
+
+
+@given(st.lists(st.booleans(), max_size=400), st.data())
+def test_ranked_counts_and_selects(keep, data):
+    n = len(keep)
+    ranked = Ranked(pack(np.array(keep, np.bool_)))
+    low = data.draw(st.integers(0, n))
+    high = data.draw(st.integers(low, n))
+    members = [i for i, kept_ in enumerate(keep) if kept_]
+    assert ranked.count == len(members)
+    assert ranked.rows(low, high).tolist() == [i for i in members if low <= i < high]
+    assert ranked.among(np.array([0, low, high, n])).tolist() == [
+        sum(keep[:low]),
+        sum(keep[low:high]),
+        sum(keep[high:]),
+    ]
+    assert ranked.select(np.arange(len(members))).tolist() == members
