@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,7 +47,8 @@ class Photo:
 @dataclass(frozen=True)
 class Report:
     """What is reported. ``lon``/``lat`` in ``crs``; times with zone. ``catalogue`` and ``category_kind`` may be empty
-    only where the code is unambiguous without them."""
+    only where the code is unambiguous without them; ``severity`` (1 normal, 2 serious, 3 urgent) None means what the
+    filing standard says of the condition."""
 
     category_code: str
     lon: float
@@ -62,7 +64,7 @@ class Report:
     component_code: str = ""
     description: str = ""
     address: str = ""
-    severity: int = 1
+    severity: int | None = None
     occurred_at: datetime | None = None
     reported_at: datetime | None = None
     photos: tuple[Photo, ...] = ()
@@ -114,12 +116,21 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
     occurred_at = sent.occurred_at or reported_at
     kind = _check_form(book, sent, occurred_at, reported_at, now)
     catalogue, category = resolve(
-        list(book.catalogues.values()),
+        sorted(book.catalogues.values(), key=lambda c: c.code != book.town_catalogue),
         sent.category_kind or None,
         sent.category_code,
         sent.catalogue or None,
         sent.category_name or None,
     )
+    if catalogue != book.town_catalogue:
+        raise errors.CategoryUnknown(
+            "本镇未启用该分类目录",
+            "The town does not code cases in this catalogue",
+            catalogue=catalogue,
+            in_use=book.town_catalogue,
+        )
+    condition = book.filing_standard.condition(category.kind, category.code, sent.condition_code)
+    severity = sent.severity or condition.severity
     lon, lat = geometry.to_4490(float(sent.lon), float(sent.lat), sent.crs)
     town = areas.areas(tx)
     place = town.at(lon, lat)
@@ -133,7 +144,7 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             duty_grid_code=place.duty_grid_code,
             area_class=place.area_class,
             channel=sent.channel,
-            severity=sent.severity,
+            severity=severity,
             component_units=units,
         )
     )
@@ -143,7 +154,7 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         "channel": sent.channel,
         "category_kind": category.kind,
         "category_code": category.code,
-        "severity": sent.severity,
+        "severity": severity,
         "area_class": place.area_class,
         "department_code": routing.department_code,
         "simulated": sent.simulated,
@@ -151,7 +162,9 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         "reporter_id": caller.id,
     }
     step = workflow.begin(flow, facts, {g.role for g in caller.grants}, {})
-    return _open(tx, book, caller, sent, step, flow, routing, category, catalogue, place, (lon, lat), occurred_at, now)
+    return _open(
+        tx, book, caller, sent, step, flow, routing, category, catalogue, severity, place, (lon, lat), occurred_at, now
+    )
 
 
 def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: datetime, now: datetime) -> Any:
@@ -160,7 +173,7 @@ def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: date
         raise errors.DefinitionUnknown(kind="case_kind", code=sent.kind)
     if sent.channel not in CHANNELS:
         raise errors.Malformed(field="channel", value=sent.channel, known=list(CHANNELS))
-    if sent.severity not in (1, 2, 3):
+    if sent.severity not in (None, 1, 2, 3):
         raise errors.Malformed(field="severity", value=sent.severity, known=[1, 2, 3])
     if len(sent.description) > kind.description_max or len(sent.address) > 500:
         raise errors.Malformed(field="description", longest=kind.description_max)
@@ -202,6 +215,7 @@ def _open(
     routing: Routing,
     category: Category,
     catalogue: str,
+    severity: int,
     place: areas.PlaceFacts,
     point: tuple[float, float],
     occurred_at: datetime,
@@ -228,7 +242,7 @@ def _open(
             "category_code": category.code,
             "condition_code": sent.condition_code,
             "component_code": sent.component_code or None,
-            "severity": sent.severity,
+            "severity": severity,
             "description": sent.description,
             "address": sent.address,
             "sent": {"crs": sent.crs, "x": float(sent.lon), "y": float(sent.lat)},
@@ -248,7 +262,7 @@ def _open(
         "category_kind": category.kind,
         "category_code": category.code,
         "condition_code": sent.condition_code,
-        "severity": sent.severity,
+        "severity": severity,
         "component_code": sent.component_code or None,
         "description": sent.description,
         "address": sent.address,
@@ -454,7 +468,7 @@ def _clock(
         standard = pinned(tx, book, row, "filing_standard")
         limit = standard.limit(row["category_kind"], row["category_code"], row["condition_code"], row["area_class"])
         clock = {
-            "limit": {"amount": float(limit.amount), "kind": limit.kind.value},
+            "limit": {"amount": str(limit.amount), "kind": limit.kind.value},
             "started_at": at.isoformat(),
             "department": target,
         }
@@ -488,7 +502,7 @@ def read_clock(
 ) -> tuple[Limit, datetime, list[tuple[datetime, datetime | None]], Calendar]:
     """A case's handling clock in the terms of ``gis.worktime``: limit, start, pauses, the calendar it began with."""
     clock = row["clock"]
-    limit = Limit(clock["limit"]["amount"], worktime.ClockKind(clock["limit"]["kind"]))
+    limit = Limit(Decimal(clock["limit"]["amount"]), worktime.ClockKind(clock["limit"]["kind"]))
     spans = [(datetime.fromisoformat(a), datetime.fromisoformat(b) if b else None) for a, b in clock.get("pauses", [])]
     return limit, datetime.fromisoformat(clock["started_at"]), spans, pinned(tx, book, row, "calendar")
 

@@ -19,6 +19,7 @@ from sqlalchemy.types import DateTime, Text, Uuid
 
 from gis import errors
 from gis.db import Connection
+from gis.geometry import pixel_bounds
 from gis.people import Caller, Scope
 from gis.tables import case, department, division, staff
 
@@ -76,7 +77,8 @@ class CaseFilter:
     """Which cases: one meaning for list, count, map, heat, stream and export. Empty fields do not restrict.
 
     ``category`` holds ``kind:prefix`` forms such as ``event:05``; ``since``/``until`` bound ``reported_at`` (until is
-    exclusive); ``bbox`` is west, south, east, north in EPSG:4490 degrees, edges included.
+    exclusive); ``bbox`` is west, south, east, north in EPSG:4490 degrees, edges included, grown
+    to whole world pixels (11 cm) so that map and list agree.
     """
 
     kind: tuple[str, ...] = ()
@@ -143,9 +145,9 @@ class CaseFilter:
         if self.until:
             found.append(case.c.reported_at < self.until)
         if self.bbox:
-            west, south, east, north = self.bbox
-            found.append(case.c.lon.between(west, east))
-            found.append(case.c.lat.between(south, north))
+            west, south, east, north = pixel_bounds(self.bbox)
+            found.append(and_(case.c.lon >= west, case.c.lon < east))
+            found.append(and_(case.c.lat > south, case.c.lat <= north))
         if self.overdue is not None:
             found.append(overdue(now) if self.overdue else ~overdue(now))
         if self.q:
@@ -315,6 +317,17 @@ def count(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetime | No
     """How many cases the list holds; a slow and certain count, for checks and exports."""
     cases = visible_cases(caller).where(*wanted.clauses(now or datetime.now(UTC))).subquery()
     return int(tx.execute(select(func.count()).select_from(cases)).scalar_one())
+
+
+def some(tx: Connection, caller: Caller, ids: Sequence[UUID]) -> Sequence[Any]:
+    """Those of the named cases that the caller may see, with names beside them."""
+    return tx.execute(named(visible_cases(caller).where(case.c.id.in_(ids)))).all()
+
+
+def matching(tx: Connection, caller: Caller, wanted: CaseFilter, ids: Sequence[UUID], now: datetime) -> set[UUID]:
+    """Those of the named cases that the caller may see and the filter keeps."""
+    chosen = visible_cases(caller).where(case.c.id.in_(ids), *wanted.clauses(now)).with_only_columns(case.c.id)
+    return set(tx.execute(chosen).scalars())
 
 
 def _encode(at: datetime, last: UUID, order: Order) -> str:

@@ -1,0 +1,186 @@
+"""Who is asking, in which transaction, and with what right: the dependencies every route is made of."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from threading import Lock
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from gis import db, errors, people
+from gis.people import Caller
+from gis.search import CaseFilter
+from gis.settings import settings
+
+COOKIE = "wangge_session"
+# A revoked token may live on in another process for this long; a logout is known to its own process at once.
+CACHE_SECONDS = 3.0
+
+_callers: dict[str, tuple[float, Caller]] = {}
+_lock = Lock()
+
+
+def _transaction() -> Iterator[db.Connection]:
+    with db.transaction() as tx:
+        yield tx
+
+
+# scope="function": the transaction ends before the answer is sent. Otherwise a failed commit would still answer 200.
+Tx = Annotated[db.Connection, Depends(_transaction, scope="function")]
+
+
+def token_of(headers: Any, cookies: Any) -> str | None:
+    """The bearer token or session cookie of a request."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and given:
+        return str(given.strip())
+    cookie = cookies.get(COOKIE)
+    return str(cookie) if cookie else None
+
+
+def caller_of(token: str | None) -> Caller:
+    """Who holds the token. Raises ``NotAuthenticated``."""
+    if not token:
+        raise errors.NotAuthenticated()
+    known = _callers.get(token)
+    if known and known[0] > time.monotonic():
+        return known[1]
+    with db.transaction() as tx:
+        caller = people.by_token(tx, token)
+    with _lock:
+        if len(_callers) > 10_000:
+            _callers.clear()
+        _callers[token] = (time.monotonic() + CACHE_SECONDS, caller)
+    return caller
+
+
+def allow(permission: str) -> Any:
+    """A dependency that lets in callers with ``permission`` and yields the caller."""
+
+    def check(request: Request) -> Caller:
+        caller = caller_of(token_of(request.headers, request.cookies))
+        caller.may(permission)
+        return caller
+
+    return _declared(check, permission)
+
+
+def anyone(why: str) -> Any:
+    """A dependency that says: this route is open to all, and why. Yields None."""
+
+    def check() -> None:
+        return None
+
+    return _declared(check, f"anyone: {why}")
+
+
+def signed_in() -> Any:
+    """A dependency that lets in everybody who is known, and yields the caller."""
+
+    def check(request: Request) -> Caller:
+        return caller_of(token_of(request.headers, request.cookies))
+
+    return _declared(check, "signed in")
+
+
+def _declared(check: Callable[..., Any], permission: str) -> Any:
+    check.permission = permission  # type: ignore[attr-defined]  # a test walks every route for it
+    return Depends(check)
+
+
+def case_filter(request: Request) -> CaseFilter:
+    """The case filter of a request's query."""
+    return CaseFilter.parse(request.query_params)
+
+
+Filtered = Annotated[CaseFilter, Depends(case_filter)]
+
+
+class Throttle:
+    """So many calls a minute for each key, counted in this process."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        self._seen: dict[str, tuple[float, int]] = {}
+        self._lock = Lock()
+
+    def take(self, key: str) -> None:
+        """Raises ``TooManyRequests`` when the key has used up this minute's calls."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._seen) > 50_000:
+                self._seen = {k: v for k, v in self._seen.items() if v[0] > now}
+            until, used = self._seen.get(key, (now + 60, 0))
+            if until <= now:
+                until, used = now + 60, 0
+            self._seen[key] = (until, used + 1)
+        if used >= self._per_minute:
+            raise errors.TooManyRequests(retry_after_s=round(until - now))
+
+
+router = APIRouter(tags=["access"])
+_logins = Throttle(per_minute=60)
+
+
+class Login(BaseModel):
+    """A name and its password."""
+
+    username: str = Field(max_length=100)
+    password: str = Field(max_length=200)
+
+
+class Me(BaseModel):
+    """The caller as the pages need them."""
+
+    id: str
+    username: str
+    name: str
+    department: dict[str, str]
+    roles: list[dict[str, str]]
+    permissions: list[str]
+
+
+def me_of(caller: Caller) -> Me:
+    """The caller's public face."""
+    return Me(
+        id=str(caller.id),
+        username=caller.username,
+        name=caller.name,
+        department={"code": caller.department[0], "name": caller.department[1]},
+        roles=[{"role": g.role, "scope": g.scope, "scope_code": g.scope_code} for g in caller.grants],
+        permissions=sorted(caller.permissions),
+    )
+
+
+@router.post("/api/login", dependencies=[anyone("signing in")])
+def log_in(body: Login, request: Request, response: Response) -> dict[str, Any]:
+    """Sign in: an opaque token, also set as a cookie that scripts cannot read."""
+    _logins.take(request.client.host if request.client else "")
+    hours = settings().session_hours
+    # The failure count is committed even when the login is refused: the refusal is raised after the transaction.
+    with db.transaction() as tx:
+        token = people.log_in(tx, body.username, body.password, timedelta(hours=hours))
+    if token is None:
+        raise errors.BadLogin()
+    response.set_cookie(
+        COOKIE, token, max_age=hours * 3600, httponly=True, samesite="strict", secure=request.url.scheme == "https"
+    )
+    return {"token": token, "me": me_of(caller_of(token))}
+
+
+@router.post("/api/logout", status_code=204)
+def log_out(request: Request, response: Response, tx: Tx, caller: Annotated[Caller, signed_in()]) -> None:
+    """End this session. Nothing stored on the device is cleared: unsent reports belong to the person."""
+    token = token_of(request.headers, request.cookies) or ""
+    people.revoke(tx, token)
+    with _lock:
+        _callers.pop(token, None)
+    response.delete_cookie(COOKIE)
+
+
+@router.get("/api/me")
+def me(caller: Annotated[Caller, signed_in()]) -> Me:
+    """Who I am and what I may do."""
+    return me_of(caller)

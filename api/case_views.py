@@ -1,0 +1,179 @@
+"""How cases look from outside: the JSON of an item, of a whole case, of a receipt. Decides nothing."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from gis import cases, errors, worktime
+from gis.cases import Receipt
+from gis.db import Connection
+from gis.people import Caller
+from gis.rulebook import Rulebook
+from gis.workflow import Action, available
+
+
+def light_of(row: Mapping[str, Any], now: datetime) -> str:
+    """green, yellow, red or none: the same rule as ``gis.search.light``."""
+    if row["status"] != "open" or row["due_at"] is None:
+        return "none"
+    moment = row["handled_at"] or now
+    if row["due_at"] < moment:
+        return "red"
+    return "yellow" if row["yellow_at"] <= moment else "green"
+
+
+def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, Any]:
+    """A case in a list. ``row`` comes from ``gis.search.named``."""
+    of = row._mapping
+    state = cases.flow_of(tx, book, of).states[of["state"]]
+    return {
+        "id": str(of["id"]),
+        "number": of["number"],
+        "kind": of["kind"],
+        "channel": of["channel"],
+        "category": _category(book, of),
+        "description": of["description"],
+        "address": of["address"],
+        "lon": of["lon"],
+        "lat": of["lat"],
+        "village": {"code": of["village_code"], "name": of["village_name"] or of["village_code"]},
+        "unit_grid_code": of["unit_grid_code"],
+        "duty_grid_code": of["duty_grid_code"],
+        "area_class": of["area_class"],
+        "department": _department(of),
+        "state": of["state"],
+        "state_name": dict(state.name),
+        "stage": of["stage"],
+        "status": of["status"],
+        "severity": of["severity"],
+        "light": light_of(of, now),
+        "component_code": of["component_code"],
+        "reported_at": _iso(of["reported_at"]),
+        "due_at": _iso(of["due_at"]),
+        "closed_at": _iso(of["closed_at"]),
+        "remaining": _remaining(tx, book, of, now),
+        "rework_count": of["rework_count"],
+        "seq": of["seq"],
+    }
+
+
+def detail(
+    tx: Connection,
+    book: Rulebook,
+    row: Any,
+    events: Sequence[Any],
+    attachments: Sequence[Any],
+    caller: Caller,
+    now: datetime,
+) -> dict[str, Any]:
+    """A whole case: its item, its story, its clock, and what the caller can do with it now."""
+    of = row._mapping
+    flow = cases.flow_of(tx, book, of)
+    names = {code: dict(action.name) for code, action in flow.actions.items()}
+    names[flow.start.code] = dict(flow.start.name)
+    doable = available(flow, of, caller.roles_on(of)) if "case.act" in caller.permissions else []
+    return item(tx, book, row, now) | {
+        "query_code": of["query_code"],
+        "routing": of["routing"],
+        "clock": dict(of["clock"]) | {"due_at": _iso(of["due_at"]), "yellow_at": _iso(of["yellow_at"])},
+        "stage_due_at": _iso(of["stage_due_at"]),
+        "workflow": {"code": of["workflow"], "version": of["workflow_version"]},
+        "versions": of["versions"],
+        "reporter": of["reporter_name"] or ("市民" if of["reporter_id"] is None else ""),
+        "simulated": of["simulated"],
+        "return_count": of["return_count"],
+        "events": [_event(e, names) for e in events],
+        "actions": [_action(a) for a in doable],
+        "attachments": [
+            {
+                "sha256": a.sha256.hex(),
+                "purpose": a.purpose,
+                "mime": a.mime,
+                "seq": a.seq,
+                "url": f"/api/media/{a.sha256.hex()}?case={of['id']}",
+            }
+            for a in attachments
+        ],
+    }
+
+
+def receipt(made: Receipt, department_name: str | None) -> dict[str, Any]:
+    """What the sender of a report gets."""
+    owner = {"code": made.department_code, "name": department_name or made.department_code}
+    return {
+        "id": str(made.id),
+        "number": made.number,
+        "query_code": made.query_code,
+        "seq": made.seq,
+        "hash": made.hash.hex(),
+        "department": owner if made.department_code else None,
+        "unit_grid_code": made.unit_grid_code,
+        "duplicate": made.duplicate,
+    }
+
+
+def _category(book: Rulebook, of: Mapping[str, Any]) -> dict[str, str]:
+    code = of["category_code"]
+    try:
+        found = book.catalogues[of["catalogue"]].category(of["category_kind"], code)
+        names = {"name": found.name, "group_code": found.group_code, "group_name": found.group_name}
+    except (KeyError, errors.CategoryUnknown):
+        # A catalogue out of force no longer names its codes; the code itself is still the fact.
+        names = {"name": code, "group_code": code[:2], "group_name": ""}
+    return {"catalogue": of["catalogue"], "kind": of["category_kind"], "code": code} | names
+
+
+def _department(of: Mapping[str, Any]) -> dict[str, str] | None:
+    code = of["department_code"]
+    return {"code": code, "name": of["department_name"] or code} if code else None
+
+
+def _remaining(tx: Connection, book: Rulebook, of: Mapping[str, Any], now: datetime) -> dict[str, str] | None:
+    if of["status"] != "open" or of["due_at"] is None:
+        return None
+    limit, started, pauses, calendar = cases.read_clock(tx, book, of)
+    try:
+        left = worktime.remaining(started, of["handled_at"] or now, limit, calendar, pauses)
+    except errors.BeyondCalendar:
+        return None
+    return worktime.describe(left, limit.kind, calendar.day_length)
+
+
+def _event(event: Any, names: Mapping[str, dict[str, str]]) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "action": event.action,
+        "action_name": names.get(event.action, {"zh": event.action, "en": event.action}),
+        "from_state": event.from_state,
+        "to_state": event.to_state,
+        "actor": event.actor,
+        "role": event.role,
+        "happened_at": _iso(event.happened_at),
+        "recorded_at": _iso(event.recorded_at),
+        "payload": event.payload,
+        "hash": event.hash.hex(),
+    }
+
+
+def _action(action: Action) -> dict[str, Any]:
+    return {
+        "action": action.code,
+        "name": dict(action.name),
+        "primary": action.primary,
+        "to_state": action.target,
+        "effect": dict(action.effect),
+        "fields": [
+            {
+                "name": f.name,
+                "type": f.type,
+                "required": f.required,
+                "label": dict(f.label),
+                **({"choices": list(f.choices)} if f.choices else {}),
+            }
+            for f in action.fields
+        ],
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None

@@ -1,0 +1,195 @@
+"""Routes of cases: report, list, count, look at, act on; photos; the public's way in."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field, FiniteFloat
+
+from api import case_views, live
+from api.access import Filtered, Throttle, Tx, allow, anyone
+from gis import cases, errors, files, geometry, register, search
+from gis.cases import Photo, Report
+from gis.people import PUBLIC, Caller
+from gis.rulebook import rulebook
+from gis.settings import settings
+
+router = APIRouter(tags=["cases"])
+_public = Throttle(per_minute=600)
+_SHA256 = re.compile(r"^[0-9a-f]{64}$")
+
+
+class PublicReport(BaseModel):
+    """What anybody may report. ``lon`` and ``lat`` are east and north of ``crs``."""
+
+    id: UUID | None = None
+    catalogue: str = Field("", max_length=50)
+    category_kind: Literal["", "component", "event"] = ""
+    category_code: str = Field(max_length=10)
+    category_name: str = Field("", max_length=100)
+    component_code: str = Field("", max_length=16)
+    lon: FiniteFloat
+    lat: FiniteFloat
+    crs: str = Field(geometry.STORED, max_length=30)
+    description: str = Field("", max_length=5000)
+    address: str = Field("", max_length=1000)
+    occurred_at: datetime | None = None
+    photos: list[str] = Field(default_factory=list, max_length=9)
+    simulated: bool = False
+
+
+class StaffReport(PublicReport):
+    """What staff and platforms report."""
+
+    kind: str = Field("case", max_length=30)
+    channel: str = Field("patrol", max_length=30)
+    condition_code: str = Field("", max_length=30)
+    severity: int | None = Field(None, ge=1, le=3)
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class Act(BaseModel):
+    """One step. ``seq`` is the sequence the sender saw: if the case has moved on, the step is refused."""
+
+    action: str = Field(max_length=50)
+    seq: int | None = Field(None, ge=1, lt=2**31)
+    payload: dict[str, Any] = Field(default_factory=dict)
+    happened_at: datetime | None = None
+    lon: FiniteFloat | None = None
+    lat: FiniteFloat | None = None
+
+
+Viewer = Annotated[Caller, allow("case.view")]
+
+
+@router.post("/api/cases", status_code=201)
+def report(body: StaffReport, response: Response, tx: Tx, caller: Annotated[Caller, allow("case.report")]) -> Any:
+    """Report a case. The same id with the same content answers 200 and the first receipt."""
+    return _report(tx, caller, body, response, kind=body.kind, channel=body.channel)
+
+
+@router.post("/api/public/cases", status_code=201, dependencies=[anyone("the public may report")])
+def report_publicly(body: PublicReport, request: Request, response: Response, tx: Tx) -> Any:
+    """Report a case without an account; the query code follows it."""
+    _public.take(request.client.host if request.client else "")
+    return _report(tx, PUBLIC, body, response, kind="case", channel="public")
+
+
+@router.get("/api/public/cases/{query_code}", dependencies=[anyone("whoever holds the code may follow the case")])
+def follow(query_code: str, request: Request, tx: Tx) -> Any:
+    """What became of a report: its state and times, no names."""
+    _public.take(request.client.host if request.client else "")
+    row = register.by_query_code(tx, query_code)
+    state = cases.flow_of(tx, rulebook(tx), row._mapping).states[row.state]
+    return {
+        "number": row.number,
+        "state_name": dict(state.name),
+        "stage": row.stage,
+        "status": row.status,
+        "reported_at": row.reported_at,
+        "closed_at": row.closed_at,
+    }
+
+
+@router.get("/api/cases")
+def find(
+    tx: Tx,
+    caller: Viewer,
+    wanted: Filtered,
+    order: Literal["newest", "due"] = "newest",
+    cursor: Annotated[str, Query(max_length=200)] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> Any:
+    """One page of the cases the caller may see, filtered; ``next`` is the cursor of the next page."""
+    now = datetime.now(UTC)
+    rows, following = search.find(tx, caller, wanted, order=order, cursor=cursor, limit=limit, now=now)
+    book = rulebook(tx)
+    return {"items": [case_views.item(tx, book, row, now) for row in rows], "next": following}
+
+
+@router.get("/api/cases/count")
+def count(
+    caller: Viewer, wanted: Filtered, facets: Annotated[str, Query(max_length=200)] = ""
+) -> Any:
+    """How many cases the list holds, and how they divide; from the point store, so it costs no scan."""
+    names = [name.strip() for name in facets.split(",") if name.strip()]
+    return live.count(caller, wanted, names)
+
+
+@router.get("/api/cases/{case_id}")
+def look(case_id: UUID, tx: Tx, caller: Viewer) -> Any:
+    """A case with its whole story and what the caller can do with it now."""
+    return _detail(tx, caller, case_id)
+
+
+@router.post("/api/cases/{case_id}/actions")
+def act(case_id: UUID, body: Act, tx: Tx, caller: Annotated[Caller, allow("case.act")]) -> Any:
+    """Take one step with a case."""
+    place = (body.lon, body.lat) if body.lon is not None and body.lat is not None else None
+    cases.act(
+        tx,
+        case_id,
+        body.action,
+        caller,
+        body.payload,
+        expected_seq=body.seq,
+        photos=[photo for name in ("photos", "photos_after") for photo in _photos(body.payload.get(name) or [])],
+        at=_aware(body.happened_at),
+        place=place,
+    )
+    return _detail(tx, caller, case_id)
+
+
+@router.put("/api/media/{sha256}", dependencies=[allow("media.write")])
+async def keep_photo(sha256: str, request: Request) -> Any:
+    """Store a photo under its SHA-256. Sending it again is harmless."""
+    content = await request.body()
+    mime = files.keep(settings().home / "files", sha256, content)
+    return {"sha256": sha256, "bytes": len(content), "mime": mime}
+
+
+@router.get("/api/media/{sha256}")
+def photo(sha256: str, case: UUID, tx: Tx, caller: Viewer) -> Response:
+    """A photo of a case the caller may see."""
+    kept = register.attachment_of(tx, caller, case, sha256)
+    content = files.read(settings().home / "files", sha256)
+    headers = {"cache-control": "private, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+    return Response(content, media_type=kept.mime, headers=headers)
+
+
+def _report(tx: Tx, caller: Caller, body: PublicReport, response: Response, *, kind: str, channel: str) -> Any:
+    values = body.model_dump(exclude={"id", "photos", "occurred_at", "kind", "channel"})
+    sent = Report(
+        **values,
+        id=body.id or uuid4(),
+        kind=kind,
+        channel=channel,
+        occurred_at=_aware(body.occurred_at),
+        photos=tuple(_photos(body.photos)),
+    )
+    made = cases.report(tx, caller, sent)
+    if made.duplicate:
+        response.status_code = 200
+    name = register.department_name(tx, made.department_code) if made.department_code else None
+    return case_views.receipt(made, name)
+
+
+def _detail(tx: Tx, caller: Caller, case_id: UUID) -> Any:
+    row, events, attachments = register.whole_case(tx, caller, case_id)
+    return case_views.detail(tx, rulebook(tx), row, events, attachments, caller, datetime.now(UTC))
+
+
+def _photos(digests: Any) -> list[Photo]:
+    if not isinstance(digests, list) or not all(isinstance(d, str) and _SHA256.match(d) for d in digests):
+        raise errors.Malformed(field="photos", why="a list of SHA-256 digests in lower-case hexadecimal")
+    found = []
+    for digest in digests:
+        content = files.read(settings().home / "files", digest)
+        found.append(Photo(bytes.fromhex(digest), files.media_type(content), len(content)))
+    return found
+
+
+def _aware(moment: datetime | None) -> datetime | None:
+    return moment.replace(tzinfo=search.ZONE) if moment is not None and moment.tzinfo is None else moment

@@ -1,0 +1,257 @@
+"""The live stream: one follower of the event feed a process, many listeners, each with its scope and filter.
+
+Knows how changes are pushed; what is visible comes from gis.search, what changed from gis.events.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from threading import Event, Lock, Thread
+from typing import Annotated, Any
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from api import case_views
+from api.access import Filtered, allow, caller_of, token_of
+from gis import db, errors, events, search, tracks
+from gis.events import Cursor
+from gis.people import Caller
+from gis.points import CaseStore
+from gis.rulebook import rulebook
+from gis.search import CaseFilter
+
+log = structlog.get_logger("live")
+router = APIRouter(tags=["live"])
+
+FOLLOW_SECONDS = 0.2
+POSITIONS_SECONDS = 3.0
+CATCH_UP = 2000
+QUEUE = 2000
+RECHECK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Message:
+    """One event of the stream; ``cursor`` is where a reconnecting listener goes on."""
+
+    event: str
+    data: Any
+    cursor: str | None = None
+
+
+class Listener:
+    """One open stream. A listener that cannot keep up is cut off: it reconnects and catches up by its cursor."""
+
+    def __init__(self, caller: Caller, wanted: CaseFilter) -> None:
+        self.caller = caller
+        self.wanted = wanted
+        self.queue: asyncio.Queue[Message | None] = asyncio.Queue(QUEUE)
+        self._loop = asyncio.get_running_loop()
+
+    def push(self, message: Message | None) -> None:
+        """Called from the follower's thread."""
+        self._loop.call_soon_threadsafe(self._put, message)
+
+    def _put(self, message: Message | None) -> None:
+        try:
+            self.queue.put_nowait(message)
+        except asyncio.QueueFull:
+            while not self.queue.empty():
+                self.queue.get_nowait()
+            self.queue.put_nowait(None)
+
+
+class Hub:
+    """Follows the feed, keeps the point store current, and tells the listeners."""
+
+    def __init__(self) -> None:
+        self.store: CaseStore | None = None
+        self.cursor = Cursor()
+        self._listeners: list[Listener] = []
+        self._lock = Lock()
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="follower", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the follower and every stream."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        for listener in list(self._listeners):
+            listener.push(None)
+
+    def join(self, listener: Listener) -> None:
+        """Add a listener."""
+        with self._lock:
+            self._listeners.append(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Remove a listener."""
+        with self._lock:
+            self._listeners.remove(listener)
+
+    def _run(self) -> None:
+        next_positions = 0.0
+        while not self._stop.is_set():
+            try:
+                if self.store is None:
+                    self._load()
+                moved = self._follow()
+                if time.monotonic() >= next_positions:
+                    self._tell_positions()
+                    next_positions = time.monotonic() + POSITIONS_SECONDS
+            except Exception:
+                log.exception("the follower stumbled")
+                self._stop.wait(1.0)
+                continue
+            if not moved:
+                self._stop.wait(FOLLOW_SECONDS)
+
+    def _load(self) -> None:
+        with db.transaction() as tx:
+            self.cursor = events.horizon(tx)
+            self.store = CaseStore.load(tx)
+
+    def _follow(self) -> int:
+        with db.transaction() as tx:
+            rows, cursor = events.since(tx, self.cursor)
+            if not rows:
+                return 0
+            assert self.store is not None
+            self.store.refresh(tx, list({row.case_id for row in rows}))
+            groups: dict[tuple[Any, ...], list[Listener]] = {}
+            with self._lock:
+                for listener in self._listeners:
+                    key = (listener.caller.scope, tuple(sorted(listener.wanted.query().items())))
+                    groups.setdefault(key, []).append(listener)
+            for listeners in groups.values():
+                messages = case_messages(tx, listeners[0].caller, listeners[0].wanted, rows)
+                for listener in listeners:
+                    for message in messages:
+                        listener.push(message)
+        self.cursor = cursor
+        return len(rows)
+
+    def _tell_positions(self) -> None:
+        groups: dict[Any, list[Listener]] = {}
+        with self._lock:
+            for listener in self._listeners:
+                if "position.view" in listener.caller.permissions:
+                    groups.setdefault(listener.caller.scope, []).append(listener)
+        for scope, listeners in groups.items():
+            with db.transaction() as tx:
+                items = [asdict(position) for position in tracks.live(tx, scope)]
+            for listener in listeners:
+                listener.push(Message("positions", {"items": items}))
+
+
+hub: Hub | None = None
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[None]:
+    """Follow the feed while the application runs."""
+    global hub
+    hub = Hub()
+    hub.start()
+    try:
+        yield
+    finally:
+        hub.stop()
+        hub = None
+
+
+def store() -> CaseStore:
+    """The process's point store. Raises ``Unavailable`` until it is loaded."""
+    if hub is None or hub.store is None:
+        raise errors.Unavailable("地图点位正在载入", "The points are still being loaded")
+    return hub.store
+
+
+def count(caller: Caller, wanted: CaseFilter, facets: Sequence[str]) -> dict[str, Any]:
+    """The number of visible cases that the filter keeps, and how they divide by each facet. Raises ``BadFilter``."""
+    with db.transaction() as tx:
+        ids = search.text_matches(tx, caller, wanted)
+    mask = store().mask(caller.scope, wanted, datetime.now(UTC), ids)
+    return {"total": mask.count, "facets": store().facets(mask, facets)}
+
+
+def state() -> bool:
+    """Whether the point store is loaded."""
+    return hub is not None and hub.store is not None
+
+
+def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: Sequence[Any]) -> list[Message]:
+    """What these events mean for a caller with a filter: one message for each visible case, the newest event's.
+
+    ``matches`` says whether the case is in the filter now: one that left it is told too, so that lists can drop it.
+    """
+    now = datetime.now(UTC)
+    newest: dict[UUID, Any] = {row.case_id: row for row in rows}
+    visible = search.some(tx, caller, list(newest))
+    matching = search.matching(tx, caller, wanted, list(newest), now)
+    book = rulebook(tx) if visible else None
+    found = []
+    for case in visible:
+        event = newest[case.id]
+        data = case_views.item(tx, book, case, now) | {
+            "action": event.action,
+            "actor": event.actor,
+            "matches": case.id in matching,
+        }
+        found.append((event.id, Message("case", data, str(Cursor(event.xid, event.id)))))
+    return [message for _, message in sorted(found, key=lambda pair: pair[0])]
+
+
+@router.get("/api/stream", response_class=EventSourceResponse)
+async def stream(
+    request: Request, caller: Annotated[Caller, allow("case.view")], wanted: Filtered
+) -> AsyncIterator[ServerSentEvent]:
+    """Changes as they happen: ``case``, ``positions``, ``hello``, and ``reset`` when too much was missed."""
+    if hub is None:
+        raise errors.Unavailable()
+    listener = Listener(caller, wanted)
+    hub.join(listener)
+    token = token_of(request.headers, request.cookies)
+    try:
+        yield ServerSentEvent(event="hello", data={"at": datetime.now(UTC)}, id=str(hub.cursor), retry=2000)
+        missed = request.headers.get("last-event-id", "")
+        for message in await asyncio.to_thread(_missed, listener, missed) if missed else ():
+            yield ServerSentEvent(event=message.event, data=message.data, id=message.cursor)
+        checked = time.monotonic()
+        while True:
+            try:
+                message = await asyncio.wait_for(listener.queue.get(), timeout=RECHECK_SECONDS)
+                if message is None:
+                    return
+                yield ServerSentEvent(event=message.event, data=message.data, id=message.cursor)
+            except TimeoutError:
+                pass
+            if time.monotonic() - checked > RECHECK_SECONDS:
+                await asyncio.to_thread(caller_of, token)  # a revoked login ends its stream
+                checked = time.monotonic()
+    except errors.NotAuthenticated:
+        return
+    finally:
+        hub.leave(listener)
+
+
+def _missed(listener: Listener, last_event_id: str) -> list[Message]:
+    try:
+        cursor = Cursor.parse(last_event_id)
+    except ValueError:
+        return [Message("reset", {})]
+    with db.transaction() as tx:
+        rows, _ = events.since(tx, cursor, CATCH_UP)
+        if len(rows) == CATCH_UP:
+            return [Message("reset", {})]
+        return case_messages(tx, listener.caller, listener.wanted, rows)

@@ -1,0 +1,172 @@
+"""The application: a table of contents of what the outside can reach."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, ORJSONResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import access, cases, imports, live, maps, places, statistics, tracks
+from api.access import Tx, anyone
+from gis import errors, schema
+from gis.settings import ROOT, settings
+
+log = structlog.get_logger("api")
+WEB = ROOT / "layers" / "web" / "dist"
+PAGES = ("wall", "login")
+JSON_LIMIT = 2 * 2**20
+PHOTO_LIMIT = 20 * 2**20
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"referrer-policy", b"same-origin"),
+)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with live.running(app):
+        yield
+
+
+def create_app() -> FastAPI:
+    """The whole service as one ASGI application."""
+    app = FastAPI(
+        title="Wangge 网格",
+        version="0.1.0",
+        lifespan=_lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        default_response_class=ORJSONResponse,
+    )
+    for module in (access, cases, places, statistics, tracks, imports, live, maps):
+        app.include_router(module.router)
+    maps.mount(app)
+    _health(app)
+    _pages(app)
+    app.add_exception_handler(errors.Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _internal)
+    app.add_middleware(_Guard)
+    return app
+
+
+def _health(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["health"], dependencies=[anyone("load balancers ask")])
+    def healthz() -> Any:
+        """The process lives."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", tags=["health"], dependencies=[anyone("load balancers ask")])
+    def readyz(tx: Tx) -> Any:
+        """The database answers at the right revision, the town is loaded, the point store is filled."""
+        state = schema.readiness(tx) | {"points": live.state()}
+        if not all(state.values()):
+            raise errors.Unavailable("服务尚未就绪", "The service is not ready yet", **state)
+        return {"status": "ready"} | state
+
+
+def _pages(app: FastAPI) -> None:
+    if not WEB.is_dir():
+        log.warning("the front-end is not built; run `make setup`", looked_in="layers/web/dist")
+        return
+    app.mount("/static", StaticFiles(directory=WEB), name="static")
+
+    @app.get("/", include_in_schema=False, dependencies=[anyone("a redirect")])
+    def home() -> Any:
+        return RedirectResponse("/wall")
+
+    def page(name: str) -> Callable[[], FileResponse]:
+        def show() -> FileResponse:
+            return FileResponse(WEB / f"{name}.html", headers={"cache-control": "no-cache"})
+
+        return show
+
+    for name in PAGES:
+        app.get(f"/{name}", include_in_schema=False, dependencies=[anyone("a page without data")])(page(name))
+
+
+class _Guard:
+    """Refuses early what is too large or comes from another site; adds the headers every answer carries."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refused = _too_large(request) or _cross_site(request)
+        if refused:
+            await _render(refused)(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def _too_large(request: Request) -> errors.Problem | None:
+    length = request.headers.get("content-length", "")
+    limit = JSON_LIMIT
+    if request.url.path.startswith("/api/imports/"):
+        limit = settings().upload_limit_mb * 2**20
+    elif request.url.path.startswith("/api/media/"):
+        limit = PHOTO_LIMIT
+    if request.method in ("POST", "PUT", "PATCH") and not length.isdigit():
+        return errors.Malformed("缺少 Content-Length", "A Content-Length is needed", limit_bytes=limit)
+    if length.isdigit() and int(length) > limit:
+        return errors.UploadTooLarge(limit_bytes=limit, sent_bytes=int(length))
+    return None
+
+
+def _cross_site(request: Request) -> errors.Problem | None:
+    """A cookie must not act for another site's page: an unsafe request that names its origin must be our own."""
+    origin = request.headers.get("origin")
+    if request.method in ("GET", "HEAD", "OPTIONS") or origin is None or access.COOKIE not in request.cookies:
+        return None
+    return None if urlsplit(origin).netloc == request.headers.get("host") else errors.CrossSite(origin=origin)
+
+
+def _render(problem: errors.Problem) -> Response:
+    return ORJSONResponse(problem.body(), problem.status, media_type="application/problem+json")
+
+
+async def _problem(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, errors.Problem)
+    return _render(problem)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [
+        {"at": ".".join(str(part) for part in fault["loc"]), "why": fault["msg"]} for fault in error.errors()[:20]
+    ]
+    return _render(errors.Malformed(fields=faults))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    problem = errors.NotFound() if error.status_code == 404 else errors.Malformed(str(error.detail), str(error.detail))
+    body = problem.body() | {"status": error.status_code}
+    return ORJSONResponse(body, error.status_code, media_type="application/problem+json", headers=error.headers)
+
+
+async def _internal(request: Request, error: Exception) -> Response:
+    log.exception("unexpected error", path=request.url.path)
+    return _render(errors.Internal())
+
+
+app = create_app()

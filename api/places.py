@@ -1,0 +1,164 @@
+"""Routes of places: the town, where a point lies, grids, villages, components, names; and what cases are classed by."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import FiniteFloat
+
+from api.access import Tx, allow, anyone
+from gis import areas, components, gazetteer, geometry, register
+from gis.people import Caller
+from gis.rulebook import rulebook
+from gis.search import CaseFilter
+
+router = APIRouter(tags=["places"])
+Viewer = Annotated[Caller, allow("map.view")]
+_MAP = [allow("map.view")]
+
+
+@router.get("/api/town", dependencies=[anyone("the login page and the public page name their town")])
+def town(tx: Tx) -> Any:
+    """The loaded town, its extent and whether it is synthetic."""
+    return register.the_town(tx)
+
+
+@router.get("/api/locate", dependencies=[anyone("a public reporter sees which village and components are near")])
+def locate(tx: Tx, lon: FiniteFloat, lat: FiniteFloat, crs: str = geometry.STORED) -> Any:
+    """Village, grids, area class and the nearest components of a point."""
+    at = geometry.to_4490(float(lon), float(lat), crs)
+    place = areas.areas(tx).at(*at)
+    near = components.nearest(tx, *at, radius_m=50, limit=8)
+    return {
+        "village": {"code": place.village_code, "name": register.division_name(tx, place.village_code)},
+        "unit_grid_code": place.unit_grid_code,
+        "duty_grid_code": place.duty_grid_code,
+        "area_class": place.area_class,
+        "components": [
+            {
+                "code": c.code,
+                "name": c.name,
+                "catalogue": c.catalogue,
+                "category_code": c.category_code,
+                "lon": c.lon,
+                "lat": c.lat,
+                "distance_m": round(c.distance_m or 0.0, 1),
+            }
+            for c in near
+        ],
+    }
+
+
+@router.get("/api/places")
+def places(
+    tx: Tx, caller: Viewer, q: Annotated[str, Query(max_length=100)], limit: Annotated[int, Query(ge=1, le=50)] = 10
+) -> Any:
+    """What ``q`` may mean: a place, an address, a village, a grid, a component, a case."""
+    return {"items": gazetteer.lookup(tx, caller, q.replace("\x00", ""), limit)}
+
+
+@router.get("/api/components", dependencies=_MAP)
+def find_components(
+    tx: Tx,
+    category: Annotated[str | None, Query(max_length=4)] = None,
+    bbox: str | None = None,
+    grid: Annotated[str | None, Query(max_length=15)] = None,
+    village: Annotated[str | None, Query(max_length=12)] = None,
+    q: Annotated[str | None, Query(max_length=100)] = None,
+    cursor: Annotated[str | None, Query(max_length=16)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Any:
+    """Components by code; ``next`` is the cursor of the next page."""
+    box = CaseFilter.parse({"bbox": bbox}).bbox if bbox else None
+    found = components.find(
+        tx,
+        category=category,
+        bbox=box,
+        unit_grid_code=grid,
+        village_code=village,
+        query=q,
+        after=cursor,
+        limit=limit + 1,
+    )
+    return {"items": found[:limit], "next": found[limit - 1].code if len(found) > limit else None}
+
+
+@router.get("/api/components/{code}", dependencies=_MAP)
+def component(code: str, tx: Tx) -> Any:
+    """One component."""
+    return components.get(tx, code)
+
+
+@router.get("/api/grids/{code}", dependencies=_MAP)
+def grid(code: str, tx: Tx) -> Any:
+    """One unit grid with its geometry."""
+    found = register.grid(tx, code)
+    return found | {"geom": json.loads(found["geom"])}
+
+
+@router.get("/api/divisions", dependencies=_MAP)
+def divisions(tx: Tx) -> Any:
+    """The villages as GeoJSON, EPSG:4490."""
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "id": row.code,
+                "geometry": json.loads(row.geom),
+                "properties": {
+                    "code": row.code,
+                    "name": row.short_name,
+                    "synthetic": row.synthetic,
+                    "label": [row.lon, row.lat],
+                },
+            }
+            for row in register.villages(tx)
+        ],
+    }
+
+
+@router.get("/api/departments", dependencies=_MAP)
+def departments(tx: Tx) -> Any:
+    """Every active department."""
+    return {"items": register.departments(tx)}
+
+
+@router.get("/api/catalogue", dependencies=[anyone("a public reporter chooses a category")])
+def catalogue(tx: Tx) -> Any:
+    """The catalogue the town codes cases in: groups and their categories."""
+    book = rulebook(tx)
+    found = book.catalogues[book.town_catalogue]
+    return {
+        "code": found.code,
+        "name": found.name,
+        "groups": [
+            {
+                "kind": group.kind,
+                "code": group.code,
+                "name": group.name,
+                "categories": [{"code": c.code, "name": c.name} for c in group.categories],
+            }
+            for group in found.groups
+        ],
+    }
+
+
+@router.get("/api/workflows/{code}", dependencies=_MAP)
+def workflow(code: str, tx: Tx) -> Any:
+    """The workflow in force: its states and actions."""
+    flow = rulebook(tx).workflow(code)
+    states = flow.states.values()
+    return {
+        "code": flow.code,
+        "name": flow.name,
+        "version": rulebook(tx).versions[f"workflow/{code}"],
+        "states": [
+            {"code": s.code, "name": s.name, "stage": s.stage, "status": s.status} for s in states
+        ],
+        "actions": [
+            {"code": a.code, "name": a.name, "from": sorted(a.sources), "to": a.target, "roles": sorted(a.roles)}
+            for a in flow.actions.values()
+            if not a.hidden
+        ],
+    }

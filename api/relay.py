@@ -1,0 +1,66 @@
+"""The loop beside the API: hands events to their consumers and marks what is overdue. `python -m api.relay` runs it.
+
+Any number may run: deliveries are claimed, marking is an ordinary act. Killing one loses nothing.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import structlog
+
+from gis import cases, db, events, measures
+from gis.db import Connection
+from gis.search import ZONE
+
+log = structlog.get_logger("relay")
+
+CONSUMERS: dict[str, Callable[[Connection, list], object]] = {"statistics": measures.apply}
+IDLE_SECONDS = 0.25
+DEADLINES_EVERY = 2.0
+
+
+def pump(consumer: str) -> int:
+    """Hand one batch of waiting events to a consumer; returns how many it took."""
+    with db.transaction() as tx:
+        return events.take(tx, consumer, lambda ids: CONSUMERS[consumer](tx, list(ids)))
+
+
+def tick(now: datetime | None = None) -> None:
+    """What time alone brings: overdue cases, and the digest of the day that ended."""
+    with db.transaction() as tx:
+        cases.mark_overdue(tx, now=now)
+    yesterday = ((now or datetime.now(UTC)).astimezone(ZONE) - timedelta(days=1)).date()
+    with db.transaction() as tx:
+        events.close_day(tx, yesterday)
+
+
+def run(stop: Event) -> None:
+    """Loop until ``stop`` is set. A failing round is logged and tried again; it never ends the loop."""
+    next_tick = 0.0
+    while not stop.is_set():
+        worked = 0
+        try:
+            worked = sum(pump(consumer) for consumer in CONSUMERS)
+            if time.monotonic() >= next_tick:
+                tick()
+                next_tick = time.monotonic() + DEADLINES_EVERY
+        except Exception:
+            log.exception("relay round failed")
+            stop.wait(1.0)
+        if not worked:
+            stop.wait(IDLE_SECONDS)
+
+
+def main() -> None:
+    """Run until a signal comes."""
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    run(stop)
+
+
+if __name__ == "__main__":
+    main()

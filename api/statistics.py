@@ -1,0 +1,70 @@
+"""Routes of figures: key figures, statistics by grid, village, department and day, and the list behind each number."""
+
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+
+from api import case_views
+from api.access import Filtered, Tx, allow
+from gis import errors, measures, search, statistics
+from gis.people import Caller
+from gis.rulebook import rulebook
+from gis.search import CaseFilter
+
+router = APIRouter(tags=["statistics"])
+Viewer = Annotated[Caller, allow("statistics.view")]
+By = Literal["unit_grid", "village", "department", "day"]
+
+
+@router.get("/api/figures")
+def figures(tx: Tx, caller: Annotated[Caller, allow("case.view")]) -> Any:
+    """The wall's key figures with yesterday's at the same hour; each names the list behind it."""
+    now = datetime.now(UTC)
+    return {"at": now, "figures": [asdict(f) for f in statistics.figures(tx, caller, now)]}
+
+
+@router.get("/api/statistics")
+def table(
+    tx: Tx,
+    caller: Viewer,
+    measures_: Annotated[str, Query(alias="measures", max_length=300)] = ",".join(measures.MEASURES),
+    by: By = "village",
+    since: date | None = None,
+    until: date | None = None,
+    village: Annotated[str, Query(max_length=300)] = "",
+    department: Annotated[str, Query(max_length=300)] = "",
+) -> Any:
+    """Measures by grid, village, department or day, on the days ``since`` to ``until``, both included."""
+    wanted = CaseFilter.parse({"village": village, "department": department})
+    codes = [code.strip() for code in measures_.split(",") if code.strip()]
+    found = statistics.statistics(tx, caller, measures=codes, by=by, since=since, until=until, wanted=wanted)
+    return {
+        "by": by,
+        "since": since,
+        "until": until,
+        "rows": [{"key": row.key, "name": row.name, "values": row.values} for row in found.rows],
+        "totals": found.totals,
+    }
+
+
+@router.get("/api/statistics/{measure}/cases")
+def behind(
+    measure: str,
+    tx: Tx,
+    caller: Viewer,
+    wanted: Filtered,
+    day_since: date | None = None,
+    day_until: date | None = None,
+    cursor: Annotated[str, Query(max_length=200)] = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 20,
+) -> Any:
+    """The cases a figure counts: the case filter narrows them, ``day_since``/``day_until`` bound the figure's day."""
+    if measure not in measures.MEASURES:
+        raise errors.NotFound(measure=measure, known=list(measures.MEASURES))
+    now = datetime.now(UTC)
+    among = measures.measured(measure, since=day_since, until=day_until)
+    rows, following = search.find(tx, caller, wanted, cursor=cursor, limit=limit, now=now, among=among)
+    book = rulebook(tx)
+    return {"items": [case_views.item(tx, book, row, now) for row in rows], "next": following}

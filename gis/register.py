@@ -1,0 +1,148 @@
+"""Lookups of single things for those who show them: a whole case, its photos, divisions, departments, the town.
+
+Knows only reads; what may be seen of cases comes from gis.search.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from gis import errors
+from gis.db import Connection
+from gis.people import Caller
+from gis.search import named, visible_cases
+from gis.tables import (
+    attachment,
+    case,
+    case_event,
+    department,
+    division,
+    duty_grid,
+    duty_grid_member,
+    town,
+    unit_grid,
+)
+
+
+def whole_case(tx: Connection, caller: Caller, case_id: UUID) -> tuple[Any, Sequence[Any], Sequence[Any]]:
+    """A visible case with names, its events newest first, and its attachments. Raises ``CaseNotFound``."""
+    row = tx.execute(named(visible_cases(caller).where(case.c.id == case_id))).first()
+    if row is None:
+        raise errors.CaseNotFound(id=str(case_id))
+    story = select(case_event).where(case_event.c.case_id == case_id).order_by(case_event.c.seq.desc())
+    photos = select(attachment).where(attachment.c.case_id == case_id).order_by(attachment.c.seq, attachment.c.sha256)
+    return row, tx.execute(story).all(), tx.execute(photos).all()
+
+
+def attachment_of(tx: Connection, caller: Caller, case_id: UUID, sha256_hex: str) -> Any:
+    """A photo's record on a visible case. Raises ``NotFound``."""
+    visible = visible_cases(caller).where(case.c.id == case_id).with_only_columns(case.c.id)
+    try:
+        digest = bytes.fromhex(sha256_hex)
+    except ValueError as error:
+        raise errors.NotFound(sha256=sha256_hex) from error
+    row = tx.execute(
+        select(attachment).where(attachment.c.case_id.in_(visible), attachment.c.sha256 == digest).limit(1)
+    ).first()
+    if row is None:
+        raise errors.NotFound(sha256=sha256_hex)
+    return row
+
+
+def by_query_code(tx: Connection, query_code: str) -> Any:
+    """The case a reporter follows by its code. Raises ``CaseNotFound``."""
+    row = tx.execute(select(case).where(case.c.query_code == query_code.strip().upper()[:20])).first()
+    if row is None:
+        raise errors.CaseNotFound()
+    return row
+
+
+def department_name(tx: Connection, code: str) -> str | None:
+    """A department's name, None for an unknown code."""
+    name: str | None = tx.execute(select(department.c.name).where(department.c.code == code)).scalar()
+    return name
+
+
+def departments(tx: Connection) -> list[dict[str, Any]]:
+    """Every active department by code."""
+    rows = tx.execute(select(department).where(department.c.active).order_by(department.c.code)).all()
+    return [{"code": r.code, "name": r.name, "kind": r.kind, "parent": r.parent} for r in rows]
+
+
+def the_town(tx: Connection) -> dict[str, Any]:
+    """The loaded town: code, name, whether it is synthetic, bbox (west, south, east, north) and centre in degrees.
+
+    Raises ``Unavailable`` when none is loaded.
+    """
+    row = tx.execute(select(town)).first()
+    if row is None:
+        raise errors.Unavailable("尚未载入镇街数据", "No town is loaded yet")
+    box = tx.execute(
+        select(
+            *(
+                getattr(func, f"st_{side}")(func.st_extent(unit_grid.c.geom))
+                for side in ("xmin", "ymin", "xmax", "ymax")
+            )
+        )
+    ).one()
+    west, south, east, north = (float(v) if v is not None else 0.0 for v in box)
+    return {
+        "code": row.code,
+        "name": row.name,
+        "synthetic": row.synthetic,
+        "catalogue": row.catalogue,
+        "bbox": [west, south, east, north],
+        "center": [(west + east) / 2, (south + north) / 2],
+    }
+
+
+def division_name(tx: Connection, code: str) -> str:
+    """A division's short name; the code itself where it is unknown."""
+    return tx.execute(select(division.c.short_name).where(division.c.code == code)).scalar() or code
+
+
+def villages(tx: Connection) -> Sequence[Any]:
+    """The villages in force: code, short_name, synthetic, geom as GeoJSON text (EPSG:4490), a label point."""
+    return tx.execute(
+        select(
+            division.c.code,
+            division.c.short_name,
+            division.c.synthetic,
+            func.st_asgeojson(division.c.geom, 6).label("geom"),
+            func.st_x(func.st_pointonsurface(division.c.geom)).label("lon"),
+            func.st_y(func.st_pointonsurface(division.c.geom)).label("lat"),
+        )
+        .where(division.c.level == "village", division.c.geom.is_not(None), division.c.valid_to.is_(None))
+        .order_by(division.c.code)
+    ).all()
+
+
+def grid(tx: Connection, code: str) -> dict[str, Any]:
+    """A unit grid: its village, duty grid, class, use, area in square metres, validity, GeoJSON geometry.
+
+    Raises ``NotFound``.
+    """
+    row = tx.execute(
+        select(
+            unit_grid.c.code,
+            unit_grid.c.village_code,
+            unit_grid.c.area_class,
+            unit_grid.c.land_use,
+            unit_grid.c.area_m2,
+            unit_grid.c.valid_from,
+            unit_grid.c.valid_to,
+            division.c.short_name.label("village_name"),
+            duty_grid.c.code.label("duty_grid_code"),
+            duty_grid.c.name.label("duty_grid_name"),
+            func.st_asgeojson(unit_grid.c.geom, 8).label("geom"),
+        )
+        .join(division, division.c.code == unit_grid.c.village_code, isouter=True)
+        .join(duty_grid_member, duty_grid_member.c.unit_grid_code == unit_grid.c.code, isouter=True)
+        .join(duty_grid, duty_grid.c.code == duty_grid_member.c.duty_grid_code, isouter=True)
+        .where(unit_grid.c.code == code)
+    ).first()
+    if row is None:
+        raise errors.NotFound(grid=code)
+    return dict(row._mapping)
