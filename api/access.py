@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
 
 from gis import db, errors, people
 from gis.people import Caller
@@ -40,13 +41,24 @@ def token_of(headers: Any, cookies: Any) -> str | None:
     return str(cookie) if cookie else None
 
 
+def _known(token: str) -> Caller | None:
+    known = _callers.get(token)
+    return known[1] if known and known[0] > time.monotonic() else None
+
+
+async def _caller(request: Request) -> Caller:
+    token = token_of(request.headers, request.cookies)
+    # A known token costs no thread: that is most requests.
+    return (token and _known(token)) or await run_in_threadpool(caller_of, token)
+
+
 def caller_of(token: str | None) -> Caller:
     """Who holds the token. Raises ``NotAuthenticated``."""
     if not token:
         raise errors.NotAuthenticated()
-    known = _callers.get(token)
-    if known and known[0] > time.monotonic():
-        return known[1]
+    known = _known(token)
+    if known is not None:
+        return known
     with db.transaction() as tx:
         caller = people.by_token(tx, token)
     with _lock:
@@ -59,8 +71,8 @@ def caller_of(token: str | None) -> Caller:
 def allow(permission: str) -> Any:
     """A dependency that lets in callers with ``permission`` and yields the caller."""
 
-    def check(request: Request) -> Caller:
-        caller = caller_of(token_of(request.headers, request.cookies))
+    async def check(request: Request) -> Caller:
+        caller = await _caller(request)
         caller.may(permission)
         return caller
 
@@ -70,7 +82,7 @@ def allow(permission: str) -> Any:
 def anyone(why: str) -> Any:
     """A dependency that says: this route is open to all, and why. Yields None."""
 
-    def check() -> None:
+    async def check() -> None:
         return None
 
     return _declared(check, f"anyone: {why}")
@@ -79,8 +91,8 @@ def anyone(why: str) -> Any:
 def signed_in() -> Any:
     """A dependency that lets in everybody who is known, and yields the caller."""
 
-    def check(request: Request) -> Caller:
-        return caller_of(token_of(request.headers, request.cookies))
+    async def check(request: Request) -> Caller:
+        return await _caller(request)
 
     return _declared(check, "signed in")
 

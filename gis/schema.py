@@ -5,6 +5,7 @@ Knows Alembic and privileges; knows nothing of what the tables mean.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def new_revision(url: str, message: str, number: str) -> None:
         command.revision(_config(connection), message=message, autogenerate=True, rev_id=number)
 
 
+@lru_cache
 def head_revision() -> str | None:
     """The newest revision the code knows."""
     return ScriptDirectory.from_config(_config()).get_current_head()
@@ -119,6 +121,13 @@ def current_revision(url: str) -> str | None:
     """The revision the database at `url` is at; None when it is empty."""
     with _connection(url) as connection:
         return MigrationContext.configure(connection).get_current_revision()
+
+
+def readiness(tx: Connection) -> dict[str, bool]:
+    """Whether the database is at the code's revision and holds a town."""
+    at = tx.execute(text("select version_num from alembic_version")).scalar()
+    loaded = tx.execute(text("select exists (select from town)")).scalar_one()
+    return {"schema": at == head_revision(), "town": bool(loaded)}
 
 
 def differences(url: str) -> list[Any]:
