@@ -131,6 +131,13 @@ def _living_in(folder: Path, program: str) -> list[psutil.Process]:
     return found
 
 
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def end(processes: Sequence[psutil.Process], first: signal.Signals, patience: float) -> None:
     """Ask with `first`, then kill what is still there after `patience` seconds."""
     for process in processes:
@@ -222,24 +229,19 @@ class _Server:
         """Stop the server of this folder, ours or one a killed run left behind; quick and without losing anything."""
         if not self.work.exists():
             return
-        family = _living_in(self.work, self.program)
-        heads = [process for process in family if _parent(process) not in {other.pid for other in family}]
-        end(heads, self.stop_signal, patience=30)
-        end(_living_in(self.work, self.program), signal.SIGKILL, patience=5)
+        end(self._heads(), self.stop_signal, patience=30)
+        end(_living_in(self.work, self.program), signal.SIGKILL, patience=5)  # what outlived its head
         if self.process is not None:
             self.process.wait()
+
+    def _heads(self) -> list[psutil.Process]:
+        """The processes that stop the others when asked to."""
+        return _living_in(self.work, self.program)
 
     def failure(self, what: str) -> Trouble:
         """A Trouble with the last line of the log."""
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return Trouble(f"{self.program} {what}: {lines[-1] if lines else 'it said nothing'} (log: {self.log})")
-
-
-def _parent(process: psutil.Process) -> int:
-    try:
-        return process.ppid()
-    except psutil.NoSuchProcess:
-        return 0
 
 
 class Postgres(_Server):
@@ -319,6 +321,10 @@ class Postgres(_Server):
         for name, value in {**self.settings, "unix_socket_directories": str(self.sockets)}.items():
             words += ["-c", f"{name}={value}"]
         return words
+
+    def _heads(self) -> list[psutil.Process]:
+        # Only the postmaster keeps its command line; its children say what they do instead.
+        return [each for each in _living_in(self.work, self.program) if str(self.work) in _words(each)]
 
     def answers(self) -> bool:
         """Whether the owner can log in."""

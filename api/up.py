@@ -26,7 +26,7 @@ from api.servers import Trouble
 from gis import schema
 from gis.settings import DEMO_SECRET, ROOT, Settings, settings
 
-_MARK = "WANGGE_RUN"  # in the environment of every process we start, so that a later run finds forgotten ones
+MARK = "WANGGE_RUN"  # in the environment of every process we start, so that a later run finds forgotten ones
 
 
 class Stop(BaseException):
@@ -147,7 +147,7 @@ class Home:
         forgotten = []
         for process in psutil.process_iter():
             try:
-                if process.pid != os.getpid() and process.environ().get(_MARK) == mark:
+                if process.pid != os.getpid() and process.environ().get(MARK) == mark:
                     forgotten.append(process)
             except psutil.Error:
                 continue
@@ -237,7 +237,7 @@ def up(console: Console) -> None:
         home.end_forgotten()
         if not port_free(settings().host, settings().port):
             raise Trouble(f"Port {settings().port} of {settings().host} is taken; free it or set WANGGE_PORT")
-        os.environ[_MARK] = home.token()
+        os.environ[MARK] = home.token()
         try:
             with ExitStack() as stack:
                 private = _start_servers(home, stack, console)
