@@ -92,7 +92,7 @@ def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Chec
     problems.add(identifiers == "", errors.FieldMissing, "", "案件编号", "identifier")
     _, first, at = np.unique(identifiers.astype(str), return_index=True, return_inverse=True)
     twin = (first[at] != np.arange(len(identifiers))) & (identifiers != "")
-    rows = (first[at] + source.first_row).astype(str)
+    rows = source.rows[first[at]].astype(str)
     zh, en = np.char.add("与文件第 ", np.char.add(rows, " 行相同")), np.char.add("same as row ", rows)
     problems.add(twin, errors.IdConflict, identifiers, zh, en)
     spots = places(source, mapping, town.bounds, problems)

@@ -87,7 +87,7 @@ class Problems:
         found = sorted(self._found, key=lambda item: item[0])
         return [
             RowError(
-                row=row + self._source.first_row,
+                row=int(self._source.rows[row]),
                 identifier=str(self._identifiers[row]),
                 code=problem.code,
                 zh=f"{problem.zh}：{zh}" if zh else problem.zh,

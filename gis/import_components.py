@@ -97,7 +97,7 @@ def _check_identifiers(source: Source, identifiers: Texts, problems: Problems) -
     _, first, at = np.unique(identifiers.astype(str), return_index=True, return_inverse=True)
     twin = (first[at] != np.arange(len(identifiers))) & (identifiers != "")
     if twin.any():
-        rows = (first[at] + source.first_row).astype(str)
+        rows = source.rows[first[at]].astype(str)
         zh = np.char.add(np.char.add("与文件第 ", rows), " 行相同")
         problems.add(twin, errors.ComponentDuplicate, identifiers, zh, np.char.add("same as row ", rows))
 

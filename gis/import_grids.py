@@ -39,7 +39,7 @@ def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Chec
     villages = texts(source, mapping, "village_code", problems)
     villages = np.where(villages == "", [str(code)[:12] for code in codes], villages)
     shapes = _polygons(spots, problems)
-    _check_codes(tx, town.code, codes, villages, problems, today, source.first_row)
+    _check_codes(tx, town.code, codes, villages, problems, today, source.rows)
     classes = texts(source, mapping, "area_class", problems, "B")
     odd = ~np.isin(classes.astype(str), ("A", "B", "C")) & ~problems.bad
     problems.add(odd, errors.ValueUnknown, classes, "区域类别应为 A、B 或 C", "area class must be A, B or C")
@@ -66,7 +66,7 @@ def _polygons(spots: Places, problems: Problems) -> Texts:
 
 
 def _check_codes(
-    tx: Connection, town_code: str, codes: Texts, villages: Texts, problems: Problems, today: date, first_row: int
+    tx: Connection, town_code: str, codes: Texts, villages: Texts, problems: Problems, today: date, numbers: Texts
 ) -> None:
     known = grids.village_lands(tx, town_code, today)
     retired = grids.retired_codes(tx, today)
@@ -81,7 +81,7 @@ def _check_codes(
     problems.add(zh != "", errors.GridCodeBad, codes, zh, en)
     _, first, at = np.unique(codes.astype(str), return_index=True, return_inverse=True)
     twin = (first[at] != np.arange(len(codes))) & (codes != "")
-    rows = (first[at] + first_row).astype(str)
+    rows = numbers[first[at]].astype(str)
     same_zh, same_en = np.char.add("与文件第 ", np.char.add(rows, " 行相同")), np.char.add("same as row ", rows)
     problems.add(twin, errors.GridDuplicate, codes, same_zh, same_en)
 

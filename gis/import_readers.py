@@ -40,8 +40,8 @@ class Source:
     geometry: npt.NDArray[Any] | None
     crs: str | None
     """The coordinate system the file itself declares."""
-    first_row: int
-    """What a reader of the file calls its first record: 2 under a header line, 1 in a GIS file."""
+    rows: npt.NDArray[np.int64]
+    """What a reader of the file calls each record: from 2 under a header line, from 1 in a GIS file."""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -73,18 +73,20 @@ def unreadable(path: Path, zh: str, en: str) -> errors.Problem:
 def _csv(path: Path, mapping: Mapping) -> Source:
     text = _decode(path, mapping.encoding)
     try:
+        # Without a header row of its own pandas refuses rows that are longer than the first instead of cutting them.
         frame = pd.read_csv(
             io.StringIO(text),
             sep=mapping.delimiter,
             dtype=object,
+            header=None,
             keep_default_na=False,
             na_filter=False,
-            skip_blank_lines=True,
-            index_col=False,
+            skip_blank_lines=False,
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         raise unreadable(path, "不是有效的 CSV", f"not a valid CSV: {error}") from error
-    return Source(path.name, _texts(frame, path), None, None, 2)
+    frame.columns = pd.Index(frame.iloc[0].map(_text))
+    return _table(path, frame.iloc[1:])
 
 
 def _decode(path: Path, encoding: str | None) -> str:
@@ -111,7 +113,7 @@ def _excel(path: Path, mapping: Mapping) -> Source:
         )
     except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise unreadable(path, "不是有效的 Excel 工作簿", f"not a valid Excel workbook: {error}") from error
-    return Source(path.name, _texts(frame, path), None, None, 2)
+    return _table(path, frame)
 
 
 def _zipped(path: Path, mapping: Mapping) -> Source:
@@ -129,7 +131,7 @@ def _zipped(path: Path, mapping: Mapping) -> Source:
                     target = Path(folder) / f"layer{Path(item.filename).suffix.lower()}"
                     target.write_bytes(archive.read(item))
             return _vector(Path(folder) / "layer.shp", mapping, path.name)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, encrypted, odd packing
         raise unreadable(path, "不是有效的压缩包", f"not a valid archive: {error}") from error
 
 
@@ -153,7 +155,15 @@ def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
     frame = pd.DataFrame(dict(zip(meta["fields"], columns, strict=True)))
     if not meta["fields"].size and geometry is not None:
         frame = pd.DataFrame(index=range(len(geometry)))
-    return Source(shown, _texts(frame, path), geometry, meta["crs"], 1)
+    texts = _texts(frame, path)
+    return Source(shown, texts, geometry, meta["crs"], np.arange(1, len(texts) + 1))
+
+
+def _table(path: Path, frame: pd.DataFrame) -> Source:
+    """A table without its empty rows; the others keep the number they have in the file."""
+    texts = _texts(frame, path)
+    filled = np.flatnonzero((texts.to_numpy() != "").any(axis=1))
+    return Source(path.name, texts.iloc[filled].reset_index(drop=True), None, None, filled + 2)
 
 
 def _texts(frame: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -181,7 +181,7 @@ def _keep_refused(
         first.setdefault(item.row, item)
     rows: list[tuple[Any, ...]] = []
     for position, received in zip(at.tolist(), records(source, at), strict=True):
-        error = first[position + source.first_row]
+        error = first[int(source.rows[position])]
         payload = {"file": source.file, "row": error.row, "mapping": mapping.source, "values": received}
         reason = f"{error.zh} / {error.en}"
         rows.append(
