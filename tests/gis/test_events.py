@@ -1,0 +1,146 @@
+"""The event log: nothing is handed on twice, nothing is lost on the way, what fails waits and is shown."""
+
+import threading
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import func, insert, select, text, update
+
+from gis import db, events
+from gis.events import Cursor
+from gis.tables import case_event, delivery
+
+
+def an_event(case_id: UUID, seq: int, previous: bytes = events.GENESIS, **changes: object) -> dict:
+    event = {
+        "case_id": case_id,
+        "seq": seq,
+        "action": "report",
+        "from_state": None,
+        "to_state": "reported",
+        "actor_id": None,
+        "actor": "甲",
+        "role": "inspector",
+        "happened_at": datetime(2026, 11, 20, 8, 0, tzinfo=UTC),
+        "lon": 116.65,
+        "lat": 40.11,
+        "payload": {"n": seq},
+        "prev_hash": previous,
+    } | changes
+    return event | {"hash": events.chain(event, previous)}
+
+
+def wait_for(tx, case_id: UUID, seq: int) -> None:
+    tx.execute(insert(delivery).values(consumer="statistics", case_id=case_id, seq=seq))
+
+
+def test_the_chain_shows_where_history_was_changed(database):
+    case_id = uuid4()
+    with db.transaction() as tx:
+        previous = events.GENESIS
+        for seq in range(1, 6):
+            event = an_event(case_id, seq, previous)
+            tx.execute(insert(case_event).values(event))
+            previous = event["hash"]
+        assert events.broken(tx, case_id) is None
+    owner = db.make_engine(database.owner_url)
+    with owner.begin() as tx:  # somebody with the keys to the cellar
+        tx.execute(text("alter table case_event disable trigger user"))
+        tx.execute(update(case_event).where(case_event.c.seq == 3).values(actor="乙"))
+    owner.dispose()
+    with db.transaction() as tx:
+        assert events.broken(tx, case_id) == 3
+
+
+def test_the_feed_never_passes_an_open_transaction(database):
+    first, second = uuid4(), uuid4()
+    with db.transaction() as tx:
+        start = events.horizon(tx)
+    with database.engine.connect() as slow:
+        open_one = slow.begin()
+        slow.execute(insert(case_event).values(an_event(first, 1)))
+        with db.transaction() as tx:
+            tx.execute(insert(case_event).values(an_event(second, 1)))
+        with db.transaction() as tx:
+            rows, cursor = events.since(tx, start)
+        assert rows == []  # the later one is committed, but an earlier one may still come
+        open_one.commit()
+    with db.transaction() as tx:
+        rows, cursor = events.since(tx, cursor)
+        assert [row.case_id for row in rows] == [first, second]
+        assert events.since(tx, Cursor.parse(str(cursor)))[0] == []
+
+
+def test_every_delivery_is_taken_once_by_competing_consumers(database):
+    cases = [uuid4() for _ in range(200)]
+    with db.transaction() as tx:
+        for case_id in cases:
+            wait_for(tx, case_id, 1)
+    taken: list[UUID] = []
+    lock = threading.Lock()
+
+    def work(ids):
+        with lock:
+            taken.extend(ids)
+
+    def drain():
+        empty = 0
+        while empty < 3:
+            with db.transaction() as tx:
+                empty = empty + 1 if events.take(tx, "statistics", work, limit=7) == 0 else 0
+
+    threads = [threading.Thread(target=drain) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(taken) == sorted(cases)
+    with db.transaction() as tx:
+        assert events.backlog(tx)["statistics"] == {"waiting": 0, "dead": 0}
+
+
+def test_one_bad_case_waits_alone_dies_in_the_end_and_is_shown(database):
+    good, bad = uuid4(), uuid4()
+    done: list[UUID] = []
+
+    def work(ids):
+        if bad in ids:
+            raise RuntimeError("坏数据")
+        done.extend(ids)
+
+    with db.transaction() as tx:
+        for case_id in (bad, good):
+            wait_for(tx, case_id, 1)
+    with db.transaction() as tx:
+        assert events.take(tx, "statistics", work) == 1
+    assert done == [good]
+    for _ in events.RETRY_AFTER:
+        with db.transaction() as tx:
+            tx.execute(update(delivery).values(next_at=func.now()))
+        with db.transaction() as tx:
+            events.take(tx, "statistics", work)
+    with db.transaction() as tx:
+        assert events.backlog(tx)["statistics"] == {"waiting": 0, "dead": 1}
+        assert "坏数据" in tx.execute(select(delivery.c.error)).scalar_one()
+
+
+def test_order_is_kept_per_case(database):
+    case_id = uuid4()
+    with db.transaction() as tx:
+        wait_for(tx, case_id, 1)
+        wait_for(tx, case_id, 2)
+        tx.execute(update(delivery).where(delivery.c.seq == 1).values(next_at=func.now() + text("interval '1 hour'")))
+    with db.transaction() as tx:
+        assert events.take(tx, "statistics", lambda ids: pytest.fail("taken out of order")) == 0
+
+
+def test_the_daily_digest_covers_the_day_and_is_made_once(database):
+    case_id = uuid4()
+    with db.transaction() as tx:
+        tx.execute(insert(case_event).values(an_event(case_id, 1)))
+        today = tx.execute(text("select (now() at time zone 'Asia/Shanghai')::date")).scalar_one()
+        digest = events.close_day(tx, today)
+    with db.transaction() as tx:
+        tx.execute(insert(case_event).values(an_event(uuid4(), 1)))
+        assert events.close_day(tx, today) == digest
