@@ -50,7 +50,8 @@ class Statistics:
 class Figure:
     """One key figure now and 24 hours before. A rate of nothing (0/0) is None: neither good nor bad.
 
-    ``filter`` are the query parameters of the list behind it; with ``measure`` it is that measure's list.
+    ``filter`` are the query parameters of the list behind it; with ``measure`` it is that measure's list, its days
+    being ``day_since`` to ``day_until``.
     """
 
     code: str
@@ -114,6 +115,7 @@ def figures(tx: Connection, caller: Caller, now: datetime | None = None) -> list
     moment = now or datetime.now(UTC)
     before, today = moment - DAY, moment.astimezone(ZONE).date()
     this_day = {"since": today.isoformat(), "until": today.isoformat()}
+    figure_day = {"day_since": today.isoformat(), "day_until": today.isoformat()}
 
     def behind(query: dict[str, str]) -> int:
         return count(tx, caller, CaseFilter.parse(query), moment)
@@ -141,13 +143,13 @@ def figures(tx: Connection, caller: Caller, now: datetime | None = None) -> list
             then(case.c.reported_at.between(start_of_yesterday, before), case.c.status != "void"),
             reported,
         ),
-        Figure("closed_today", on_day("closed", moment), on_day("closed", before), {"measure": "closed", **this_day}),
+        Figure("closed_today", on_day("closed", moment), on_day("closed", before), {"measure": "closed", **figure_day}),
         Figure("overdue", behind(late_now), then(was_open, overdue(before), case.c.due_at < before), late_now),
         Figure(
             "on_time_rate",
             rate(on_day("on_time", moment), on_day("handled", moment)),
             rate(on_day("on_time", before), on_day("handled", before)),
-            {"measure": "handled", **this_day},
+            {"measure": "handled", **figure_day},
         ),
         Figure(
             "inspectors_online",

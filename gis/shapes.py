@@ -1,0 +1,62 @@
+"""Shapes and points to draw a town from: ground, unit grids, cases. Knows geometry and scope; knows no style."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from gis.db import Connection
+from gis.people import Caller
+from gis.search import CaseFilter, light, named, visible_cases
+from gis.tables import basemap_feature, case, unit_grid
+
+#: Decimals of a degree: 1e-6 is a decimetre, finer than a map shows and short enough to ship.
+DECIMALS = 6
+
+Feature = dict[str, Any]
+
+
+def ground(tx: Connection, layers: Sequence[str]) -> list[Feature]:
+    """The basemap of these layers, one feature for each (layer, kind), in the order of ``layers``; EPSG:4490."""
+    geometry = func.ST_AsGeoJSON(func.ST_Collect(basemap_feature.c.geom), DECIMALS, 0)
+    rows = tx.execute(
+        select(basemap_feature.c.layer, basemap_feature.c.kind, geometry)
+        .where(basemap_feature.c.layer.in_(layers))
+        .group_by(basemap_feature.c.layer, basemap_feature.c.kind)
+        .order_by(basemap_feature.c.layer, basemap_feature.c.kind)
+    ).all()
+    found = [_feature(shape, layer=layer, kind=kind) for layer, kind, shape in rows]
+    return sorted(found, key=lambda feature: layers.index(feature["properties"]["layer"]))
+
+
+def unit_grids(tx: Connection) -> list[Feature]:
+    """The unit grids in force, with code, village and area class, by code; EPSG:4490."""
+    rows = tx.execute(
+        select(
+            unit_grid.c.code,
+            unit_grid.c.village_code,
+            unit_grid.c.area_class,
+            func.ST_AsGeoJSON(unit_grid.c.geom, DECIMALS, 0),
+        )
+        .where(unit_grid.c.valid_to.is_(None))
+        .order_by(unit_grid.c.code)
+    )
+    return [_feature(shape, code=code, village=village, area_class=kind) for code, village, kind, shape in rows]
+
+
+def case_points(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetime, limit: int) -> Sequence[Any]:
+    """The newest ``limit`` cases of the filter that the caller may see: rows of ``search.named`` with ``light``."""
+    newest = (
+        visible_cases(caller)
+        .add_columns(light(now).label("light"))
+        .where(*wanted.clauses(now))
+        .order_by(case.c.reported_at.desc(), case.c.id.desc())
+        .limit(limit)
+    )
+    return tx.execute(named(newest)).all()
+
+
+def _feature(shape: str, **properties: str) -> Feature:
+    return {"type": "Feature", "properties": properties, "geometry": json.loads(shape)}
