@@ -142,6 +142,8 @@ GridMismatch = _problem("GridMismatch", "grid_mismatch", 422, "所填网格与�
 GridOutside = _problem("GridOutside", "grid_outside", 422, "单元网格越出所属村居", "A unit grid leaves its village")
 GridCodeBad = _problem("GridCodeBad", "grid_code_bad", 422, "网格编码不合规", "The grid code breaks the coding rule")
 GridDuplicate = _problem("GridDuplicate", "grid_duplicate", 422, "网格编码重复", "Duplicate grid code")
+TownExists = _problem("TownExists", "town_exists", 409, "数据库中已有另一个镇", "The database already holds another town")
+TownDiffers = _problem("TownDiffers", "town_differs", 409, "镇数据与种子生成的不一致", "The town is not what its seed gives")
 RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")
 
 # Service
