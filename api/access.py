@@ -46,6 +46,12 @@ def _known(token: str) -> Caller | None:
     return known[1] if known and known[0] > time.monotonic() else None
 
 
+def forget_callers() -> None:
+    """Forget the cached callers: after the database behind the process was changed."""
+    with _lock:
+        _callers.clear()
+
+
 async def _caller(request: Request) -> Caller:
     token = token_of(request.headers, request.cookies)
     # A known token costs no thread: that is most requests.

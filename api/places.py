@@ -153,9 +153,7 @@ def workflow(code: str, tx: Tx) -> Any:
         "code": flow.code,
         "name": flow.name,
         "version": rulebook(tx).versions[f"workflow/{code}"],
-        "states": [
-            {"code": s.code, "name": s.name, "stage": s.stage, "status": s.status} for s in states
-        ],
+        "states": [{"code": s.code, "name": s.name, "stage": s.stage, "status": s.status} for s in states],
         "actions": [
             {"code": a.code, "name": a.name, "from": sorted(a.sources), "to": a.target, "roles": sorted(a.roles)}
             for a in flow.actions.values()

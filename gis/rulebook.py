@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from sqlalchemy import or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from gis import definitions, errors, workflow
 from gis.catalogue import Catalogue, FilingStandard
@@ -82,7 +83,7 @@ def rulebook(tx: Connection, at: datetime | None = None) -> Rulebook:
     moment = at or datetime.now(UTC)
     rows = tx.execute(
         select(definition.c.kind, definition.c.code, definition.c.version, definition.c.digest)
-        .distinct(definition.c.kind, definition.c.code)
+        .ext(distinct_on(definition.c.kind, definition.c.code))
         .where(
             definition.c.valid_from <= moment,
             or_(definition.c.valid_to.is_(None), definition.c.valid_to > moment),

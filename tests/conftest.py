@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from api import servers
-from gis import db, schema
+from gis import db, definitions, rulebook, schema, town, town_load
 from gis.settings import settings
 
 # Set by the controlling process for its xdist workers: the admin URL and the template's name.
@@ -82,6 +82,11 @@ def _fill_template(cluster: Cluster) -> None:
     owner = cluster.url(cluster.template, servers.OWNER)
     schema.migrate(owner)
     schema.grant_service_role(owner, servers.SERVICE)
+    engine = db.make_engine(owner, pool_size=1, statement_timeout_s=0)
+    with db.transaction(engine) as tx:
+        definitions.load_files(tx, settings().data_dir)
+        town_load.load(tx, town.demo_town(small=True))
+    engine.dispose()
 
 
 @contextmanager

@@ -1,0 +1,34 @@
+"""The service in this process over a database of the test's own."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from api import access
+from api.main import create_app
+
+PASSWORD = "wangge-demo-2026"
+
+
+@pytest.fixture
+def client(database, tmp_path, monkeypatch) -> Iterator[TestClient]:
+    """The running application; errors come back as answers, as they do from a server."""
+    monkeypatch.setenv("WANGGE_HOME", str(tmp_path))
+    database.refresh()
+    access.forget_callers()
+    with TestClient(create_app(), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def login(client) -> Callable[[str], dict[str, str]]:
+    """Headers of a signed-in person."""
+
+    def headers(username: str) -> dict[str, str]:
+        answer = client.post("/api/login", json={"username": username, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        client.cookies.clear()
+        return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+    return headers

@@ -1,0 +1,95 @@
+"""Who may reach what: every route declares it, and nobody gets past it."""
+
+from fastapi.routing import APIRoute
+
+from api.main import create_app
+from gis.people import PERMISSIONS
+
+# Reachable by anybody, each for the reason its route gives. A new one is a decision: add it here.
+OPEN = {
+    "POST /api/login",
+    "POST /api/public/cases",
+    "GET /api/public/cases/{query_code}",
+    "GET /api/town",
+    "GET /api/locate",
+    "GET /api/catalogue",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /",
+    "GET /wall",
+    "GET /login",
+}
+
+
+def routes():
+    return [route for route in create_app().routes if isinstance(route, APIRoute)]
+
+
+def declared(route: APIRoute) -> list[str]:
+    found, waiting = [], [route.dependant]
+    while waiting:
+        dependant = waiting.pop()
+        waiting.extend(dependant.dependencies)
+        permission = getattr(dependant.call, "permission", None)
+        if permission:
+            found.append(permission)
+    return found
+
+
+def test_every_route_declares_one_permission():
+    for route in routes():
+        permissions = declared(route)
+        assert len(permissions) == 1, f"{route.methods} {route.path} declares {permissions}"
+        name = permissions[0]
+        assert name in PERMISSIONS or name == "signed in" or name.startswith("anyone: "), name
+
+
+def test_the_open_routes_are_these_and_no_others():
+    found = {
+        f"{method} {route.path}" for route in routes() for method in route.methods if "anyone" in declared(route)[0]
+    }
+    assert found == OPEN
+
+
+def test_nobody_gets_past_a_route_without_signing_in(client):
+    for route in routes():
+        if declared(route)[0].startswith("anyone"):
+            continue
+        path = route.path.replace("{case_id}", "01890000-0000-7000-8000-000000000000")
+        path = path.replace("{run_id}", "01890000-0000-7000-8000-000000000000").replace("{kind}", "components")
+        for method in route.methods:
+            answer = client.request(method, path, content=b"{}")
+            assert answer.status_code == 401, f"{method} {path}: {answer.status_code} {answer.text}"
+            assert answer.json()["code"] == "not_authenticated"
+
+
+def test_a_wrong_password_and_an_unknown_name_look_alike_and_lock_in_the_end(client):
+    unknown = client.post("/api/login", json={"username": "nobody", "password": "x"})
+    wrong = client.post("/api/login", json={"username": "acceptor1", "password": "x"})
+    assert unknown.status_code == wrong.status_code == 401
+    assert unknown.json() == wrong.json()
+    for _ in range(4):
+        client.post("/api/login", json={"username": "acceptor1", "password": "x"})
+    locked = client.post("/api/login", json={"username": "acceptor1", "password": "wangge-demo-2026"})
+    assert locked.json()["code"] == "login_locked"
+
+
+def test_logging_out_ends_the_session_at_once(client, login):
+    headers = login("acceptor1")
+    assert client.get("/api/me", headers=headers).json()["username"] == "acceptor1"
+    assert client.post("/api/logout", headers=headers, content=b"").status_code == 204
+    assert client.get("/api/me", headers=headers).status_code == 401
+
+
+def test_a_cookie_does_not_act_for_another_sites_page(client):
+    client.post("/api/login", json={"username": "acceptor1", "password": "wangge-demo-2026"})
+    assert client.get("/api/me").status_code == 200
+    answer = client.post("/api/logout", content=b"", headers={"Origin": "https://evil.example"})
+    assert answer.json()["code"] == "cross_site"
+    assert client.post("/api/logout", content=b"", headers={"Origin": "http://testserver"}).status_code == 204
+
+
+def test_a_permission_missing_is_said(client, login):
+    answer = client.get("/api/statistics", headers=login("inspector001"))
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+    assert answer.json()["detail"]["permission"] == "statistics.view"

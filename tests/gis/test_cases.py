@@ -1,0 +1,256 @@
+"""The one write path: what is reported is kept once, what acts is chained, what is refused leaves nothing behind."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from gis import cases, errors, events, people, search
+from gis.cases import Report
+from gis.rulebook import rulebook
+from gis.search import CaseFilter
+from gis.tables import case, case_event, component, delivery, unit_grid
+
+
+def somewhere(tx, nth=0):
+    """A point well inside the nth unit grid."""
+    inner = func.st_pointonsurface(unit_grid.c.geom)
+    row = tx.execute(
+        select(func.st_x(inner), func.st_y(inner), unit_grid.c.code).order_by(unit_grid.c.code).offset(nth).limit(1)
+    ).one()
+    return row[0], row[1], row[2]
+
+
+def a_report(tx, **changes):
+    lon, lat, _ = somewhere(tx)
+    values = {
+        "catalogue": "cjt214-2007",
+        "category_kind": "event",
+        "category_code": "0102",
+        "lon": lon,
+        "lat": lat,
+        "description": "垃圾暴露",
+    }
+    return Report(**values | changes)
+
+
+def someone(tx, username):
+    return people.by_username(tx, username)
+
+
+@pytest.fixture
+def acceptor(tx):
+    return someone(tx, "acceptor1")
+
+
+def run(tx, case_id, *steps):
+    """Take (action, caller, payload) steps in turn."""
+    for action, caller, payload in steps:
+        cases.act(tx, case_id, action, caller, payload)
+
+
+def row_of(tx, case_id):
+    return tx.execute(select(case).where(case.c.id == case_id)).one()
+
+
+def department_man(tx, department):
+    return someone(tx, f"manager_{department}")
+
+
+def inspector_of(tx, duty_grid):
+    found = tx.execute(
+        text(
+            "select s.username from staff s join staff_role r on r.staff_id = s.id"
+            " where r.role = 'inspector' and r.scope = 'duty_grid' and r.scope_code = :g order by 1 limit 1"
+        ),
+        {"g": duty_grid},
+    ).scalar_one()
+    return someone(tx, found)
+
+
+def test_a_report_finds_its_grid_its_department_and_is_chained(tx, acceptor):
+    lon, lat, grid = somewhere(tx, 3)
+    receipt = cases.report(tx, acceptor, a_report(tx, lon=lon, lat=lat))
+    row = row_of(tx, receipt.id)
+    assert row.unit_grid_code == grid
+    assert row.village_code[:9] == grid[:9]
+    assert row.department_code == receipt.department_code
+    assert row.routing["rule_id"]
+    assert row.state == "reported"
+    assert receipt.number.startswith(rulebook(tx).number_prefix)
+    assert events.broken(tx, receipt.id) is None
+    waiting = tx.execute(select(func.count()).where(delivery.c.case_id == receipt.id)).scalar_one()
+    assert waiting == len(events.CONSUMERS)
+
+
+def test_sending_twice_is_harmless_and_other_content_is_a_conflict(tx, acceptor):
+    sent = a_report(tx)
+    first = cases.report(tx, acceptor, sent)
+    again = cases.report(tx, acceptor, sent)
+    assert (again.number, again.hash, again.duplicate) == (first.number, first.hash, True)
+    assert tx.execute(select(func.count()).where(case_event.c.case_id == sent.id)).scalar_one() == 1
+    with pytest.raises(errors.IdConflict):
+        cases.report(tx, acceptor, a_report(tx, id=sent.id, description="另一件事"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"lon": 0.0, "lat": 0.0}, "null_island"),
+        ({"lon": 40.11, "lat": 116.65}, "swapped_axes"),
+        ({"lon": 471012.7, "lat": 4441798.4}, "wrong_crs"),
+        ({"lon": 116.0, "lat": 39.0}, "outside_town"),
+        ({"crs": "EPSG:0"}, "unknown_crs"),
+        ({"category_code": "9999"}, "category_unknown"),
+        ({"catalogue": "", "category_code": "0401"}, "category_ambiguous"),
+        ({"category_name": "道路破损"}, "category_mismatch"),
+        ({"component_code": "1101130101999999"}, "component_unknown"),
+        ({"channel": "rumour"}, "malformed"),
+        ({"description": "字" * 2001}, "malformed"),
+        ({"description": "\x00"}, "malformed"),
+        ({"occurred_at": datetime.now(UTC) + timedelta(days=1)}, "malformed"),
+        ({"kind": "poem"}, "definition_unknown"),
+        ({"catalogue": "gbt30428-2013", "category_code": "0102"}, "category_unknown"),
+    ],
+)
+def test_bad_reports_are_refused_with_their_code_and_nothing_is_written(tx, acceptor, changes, code):
+    before = tx.execute(select(func.count()).select_from(case)).scalar_one()
+    with pytest.raises(errors.Problem) as caught:
+        cases.report(tx, acceptor, a_report(tx, **changes))
+    assert caught.value.code == code
+    assert caught.value.title_zh != caught.value.title_en
+    assert tx.execute(select(func.count()).select_from(case)).scalar_one() == before
+
+
+def test_a_component_case_goes_to_a_unit_of_the_component(tx, acceptor):
+    cover = tx.execute(select(component).where(component.c.category_code == "0102").limit(1)).one()
+    sent = a_report(
+        tx,
+        category_kind="component",
+        category_code="0102",
+        component_code=cover.code,
+        lon=cover.lon,
+        lat=cover.lat,
+    )
+    row = row_of(tx, cases.report(tx, acceptor, sent).id)
+    assert row.component_code == cover.code
+    assert row.department_code in (cover.competent_unit, cover.owner_unit, cover.maintenance_unit)
+    with pytest.raises(errors.CategoryMismatch):
+        cases.report(
+            tx, acceptor, a_report(tx, category_kind="component", category_code="0103", component_code=cover.code)
+        )
+
+
+def test_the_whole_standard_flow_with_rework_decline_and_reassignment(tx, acceptor):
+    leader, dispatcher = someone(tx, "shiftleader1"), someone(tx, "dispatcher1")
+    case_id = cases.report(tx, acceptor, a_report(tx)).id
+    owner = row_of(tx, case_id).department_code
+    checker = inspector_of(tx, row_of(tx, case_id).duty_grid_code)
+    run(tx, case_id, ("accept", acceptor, {}), ("file", leader, {}), ("dispatch", dispatcher, {}))
+    first_due = row_of(tx, case_id).due_at
+    assert first_due is not None
+    run(tx, case_id, ("decline", department_man(tx, owner), {"reason": "不属我部门"}))
+    declined = row_of(tx, case_id)
+    assert (declined.state, declined.due_at, declined.return_count) == ("filed", None, 1)
+    # The same department again: the clock goes on where it stood.
+    run(tx, case_id, ("dispatch", dispatcher, {}))
+    resumed = row_of(tx, case_id)
+    assert resumed.clock["started_at"] == declined.clock["started_at"]
+    other = "D02" if owner != "D02" else "D03"
+    run(tx, case_id, ("reassign", dispatcher, {"department": other, "reason": "职责调整"}))
+    moved = row_of(tx, case_id)
+    assert moved.department_code == other
+    assert moved.clock["pauses"] == []
+    assert moved.clock["started_at"] > resumed.clock["started_at"]
+    with pytest.raises(errors.CaseNotFound):
+        cases.act(tx, case_id, "handle", department_man(tx, owner), {"result": "x"})
+    run(
+        tx,
+        case_id,
+        ("handle", department_man(tx, other), {"result": "已清理"}),
+        ("check_fail", checker, {"reason": "未清净"}),
+    )
+    reworked = row_of(tx, case_id)
+    assert (reworked.state, reworked.rework_count, reworked.handled_at) == ("handling", 1, None)
+    run(
+        tx,
+        case_id,
+        ("handle", department_man(tx, other), {"result": "再次清理"}),
+        ("check_pass", checker, {}),
+        ("close", leader, {"closing_condition": "恢复"}),
+    )
+    closed = row_of(tx, case_id)
+    assert (closed.status, closed.state) == ("closed", "closed")
+    assert closed.filed_at <= closed.dispatched_at <= closed.handled_at <= closed.checked_at <= closed.closed_at
+    assert events.broken(tx, case_id) is None
+    assert closed.seq == tx.execute(select(func.count()).where(case_event.c.case_id == case_id)).scalar_one()
+
+
+def test_a_stale_page_is_told_who_acted(tx, acceptor):
+    case_id = cases.report(tx, acceptor, a_report(tx)).id
+    cases.act(tx, case_id, "accept", acceptor, {}, expected_seq=1)
+    with pytest.raises(errors.StaleCase) as caught:
+        cases.act(tx, case_id, "void", acceptor, {"reason": "重复"}, expected_seq=1)
+    assert caught.value.detail["by"] == acceptor.name
+    assert caught.value.detail["action"] == "accept"
+
+
+def test_a_role_acts_only_inside_its_scope(tx, acceptor):
+    case_id = cases.report(tx, acceptor, a_report(tx)).id
+    with pytest.raises(errors.RoleForbids):
+        cases.act(tx, case_id, "accept", someone(tx, "shiftleader1"), {})
+    stranger = department_man(tx, "D02" if row_of(tx, case_id).department_code != "D02" else "D03")
+    with pytest.raises(errors.CaseNotFound):
+        cases.act(tx, case_id, "accept", stranger, {})
+    with pytest.raises(errors.CaseNotFound):
+        cases.act(tx, uuid4(), "accept", acceptor, {})
+
+
+def test_overdue_is_recorded_once_at_the_due_time(tx, acceptor):
+    leader, dispatcher = someone(tx, "shiftleader1"), someone(tx, "dispatcher1")
+    case_id = cases.report(tx, acceptor, a_report(tx)).id
+    run(tx, case_id, ("accept", acceptor, {}), ("file", leader, {}), ("dispatch", dispatcher, {}))
+    due = row_of(tx, case_id).due_at
+    assert cases.mark_overdue(tx, now=due - timedelta(seconds=1)) == 0
+    assert cases.mark_overdue(tx, now=due + timedelta(seconds=1)) == 1
+    assert cases.mark_overdue(tx, now=due + timedelta(seconds=2)) == 0
+    assert row_of(tx, case_id).overdue_at <= due
+
+
+@pytest.mark.parametrize("statement", [update(case_event).values(actor="x"), delete(case_event)])
+def test_the_database_refuses_to_change_history(tx, acceptor, statement):
+    cases.report(tx, acceptor, a_report(tx))
+    with pytest.raises(DBAPIError), tx.begin_nested():
+        tx.execute(statement)
+
+
+def test_list_pages_hold_every_visible_case_once(tx, acceptor):
+    made = {cases.report(tx, acceptor, a_report(tx)).id for _ in range(7)}
+    for order in ("newest", "due"):
+        seen, cursor = [], ""
+        while True:
+            rows, following = search.find(tx, acceptor, CaseFilter(), order=order, cursor=cursor, limit=3)
+            seen += [row.id for row in rows]
+            if following is None:
+                break
+            cursor = following
+        assert len(seen) == len(set(seen))
+        assert made <= set(seen)
+        assert len(seen) == search.count(tx, acceptor, CaseFilter())
+    with pytest.raises(errors.BadCursor):
+        search.find(tx, acceptor, CaseFilter(), cursor="zzz")
+
+
+def test_each_caller_sees_just_their_rows(tx, acceptor):
+    case_id = cases.report(tx, acceptor, a_report(tx)).id
+    row = row_of(tx, case_id)
+    owner = row.department_code
+    inspector = inspector_of(tx, row.duty_grid_code)
+    stranger = department_man(tx, "D02" if owner != "D02" and "D02" not in row.co_departments else "D03")
+    mine = CaseFilter(q=row.number)
+    assert search.count(tx, department_man(tx, owner), mine) == 1
+    assert search.count(tx, inspector, mine) == 1
+    assert search.count(tx, stranger, mine) == 0
+    assert search.count(tx, someone(tx, "admin"), mine) == 0
