@@ -10,7 +10,7 @@ rule whose department stands for a unit of the component does not apply where th
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from gis.errors import DefinitionBad
 
 Indices = NDArray[np.int32]
+Profile = TypeVar("Profile")
 Units = tuple[str, str, str]  # competent, owner, maintenance unit of the component; '' where unknown
 
 ANY: Final = "*"
@@ -174,10 +175,13 @@ class DutyList:
     def __init__(self, rules: Sequence[Rule]) -> None:
         """``rules`` with unique ids and keys; :meth:`from_body` checks that."""
         self.rules = tuple(rules)
-        ranked = sorted(self.rules, key=lambda rule: (*(-n for n in rule.specificity), rule.position))
+        self._ranked = sorted(self.rules, key=lambda rule: (*(-n for n in rule.specificity), rule.position))
         self._by_category: dict[str, list[Rule]] = {}
         self._index: dict[tuple[str, str], list[Rule]] = {}
-        for rule in ranked:
+        self._areas = {rule.area for rule in self.rules}
+        self._channels = {rule.channel for rule in self.rules}
+        self._competent = {rule.component_unit for rule in self.rules}
+        for rule in self._ranked:
             self._by_category.setdefault(rule.category, []).append(rule)
             self._index.setdefault((rule.category, rule.area), []).append(rule)
         self._rank = {rule.id: rank for rules in self._by_category.values() for rank, rule in enumerate(rules)}
@@ -249,7 +253,7 @@ class DutyList:
         units, index = facts.component_units, self._index
         competent = units[0] if units else ""
         areas = area_keys(facts)
-        for category in _categories(facts):
+        for category in _prefixes(facts.category_kind, facts.category_code):
             if category in self._by_category:
                 for area in areas:
                     for rule in index.get((category, area), ()):
@@ -265,7 +269,7 @@ class DutyList:
         """The more specific rules of the case's class: the first few with what keeps each from it, and all's count."""
         passed: list[tuple[Rule, str, str]] = []
         count = 0
-        for category in _categories(facts):
+        for category in _prefixes(facts.category_kind, facts.category_code):
             rules = self._by_category.get(category, [])
             ends = winner is not None and winner.category == category
             before = self._rank[winner.id] if winner and ends else len(rules)
@@ -318,69 +322,52 @@ class DutyList:
 
         Each array holds n positions in the sequence before it: ``category`` in ``categories`` ((kind, code)),
         ``place`` in ``places`` (-1: nowhere, answers -1), ``channel`` and ``unit`` likewise (left out: all the first).
-        Cases differ for the rules only by class, the areas rules name, channels and units they name; each such
-        combination that occurs is decided once.
+        Cases differ for the rules only by class and by the areas, channels and units the rules name: a table over
+        these is painted with the rules from the widest to the most specific, and each case looks up its cell.
         """
-        area_of, area_first = _profiles([self._area_profile(one) for one in places])
-        unit_of, unit_first = _profiles([self._unit_profile(one) for one in units])
-        shape = (len(categories), len(area_first), len(channels), len(unit_first))
-        key = np.empty(len(place), np.int64)
-        seen = np.zeros(int(np.prod(shape)), np.bool_)
+        area_of, areas = _profiles([tuple(key for key in area_keys(one) if key in self._areas) for one in places])
+        channel_of, tellings = _profiles([(one,) if one in self._channels else () for one in channels])
+        unit_of, owners = _profiles([self._unit_profile(one) for one in units])
+        table = np.full((len(categories), len(areas), len(tellings), len(owners)), -1, np.int32)
+        prefixes = [_prefixes(*one) for one in categories]
+        for rule in reversed(self._ranked):
+            fits = np.ix_(
+                [rule.category in one for one in prefixes],
+                [rule.area == ANY or rule.area in one for one in areas],
+                [rule.channel == ANY or rule.channel in one for one in tellings],
+                [
+                    rule.component_unit in (ANY, competent) and known[_TARGETS.get(rule.department, -1)]
+                    for competent, known in owners
+                ],
+            )
+            table[fits] = rule.position
+        flat = np.append(table.ravel(), np.int32(-1))  # the last cell answers for nowhere
+        answer = np.empty(len(place), np.int32)
         for begin in range(0, len(place), _CHUNK):
             part = slice(begin, begin + _CHUNK)
-            at = category[part] * np.int64(shape[1]) + area_of[place[part]]
-            at = at * shape[2] + (0 if channel is None else channel[part])
-            key[part] = at * shape[3] + (0 if unit is None else unit_of[unit[part]])
-            inside = place[part] >= 0
-            if not inside.all():
-                key[part] = np.where(inside, key[part], -1)
-            seen[key[part][inside]] = True
-        table = np.full(seen.size + 1, -1, np.int32)  # the last entry answers key -1
-        for combination in np.flatnonzero(seen).tolist():
-            c, a, h, u = map(int, np.unravel_index(combination, shape))
-            one = places[area_first[a]]
-            kind, code = categories[c]
-            rule = self.find(
-                RoutingFacts(
-                    kind,
-                    code,
-                    one.village_code,
-                    one.unit_grid_code,
-                    one.duty_grid_code,
-                    one.area_class,
-                    channels[h],
-                    component_units=units[unit_first[u]],
-                )
-            )
-            table[combination] = -1 if rule is None else rule.position
-        answer: Indices = table[key]
+            cell = category[part].astype(np.int64) * table.shape[1] + area_of[place[part]]
+            cell = cell * table.shape[2] + (0 if channel is None else channel_of[channel[part]])
+            cell = cell * table.shape[3] + (0 if unit is None else unit_of[unit[part]])
+            cell[place[part] < 0] = -1
+            answer[part] = flat[cell]
         return answer
 
-    def _area_profile(self, place: Place) -> tuple[str, ...]:
-        named = {rule.area for rule in self.rules}
-        return tuple(area for area in area_keys(place) if area in named)
-
-    def _unit_profile(self, units: Units | None) -> tuple[str | bool, ...]:
+    def _unit_profile(self, units: Units | None) -> tuple[str, tuple[bool, bool, bool, bool]]:
+        """What rules see of a component's units: the competent one if named, which are known; at -1 what always is."""
         competent, owner, maintenance = units or ("", "", "")
-        named = any(rule.component_unit == competent for rule in self.rules)
-        return (competent if named else "", bool(competent), bool(owner), bool(maintenance))
+        known = (bool(competent), bool(owner), bool(maintenance), True)
+        return competent if competent in self._competent else "", known
 
 
-def _profiles(profiles: Sequence[tuple[Any, ...]]) -> tuple[Indices, list[int]]:
-    """Number of each profile by order of first appearance, and where each first appears."""
-    numbers: dict[tuple[Any, ...], int] = {}
-    first: list[int] = []
-    of = np.zeros(max(len(profiles), 1), np.int32)
-    for position, profile in enumerate(profiles):
-        number = numbers.setdefault(profile, len(numbers))
-        if number == len(first):
-            first.append(position)
-        of[position] = number
-    return of, first
+def _profiles(profiles: Sequence[Profile]) -> tuple[Indices, list[Profile]]:
+    """(number of each profile, the distinct ones by number)."""
+    numbers: dict[Profile, int] = {}
+    of = [numbers.setdefault(profile, len(numbers)) for profile in profiles]
+    return np.array(of or [0], np.int32), list(numbers)
 
 
-def _categories(facts: RoutingFacts) -> tuple[str, str, str, str]:
-    kind, code = facts.category_kind, facts.category_code
+def _prefixes(kind: str, code: str) -> tuple[str, str, str, str]:
+    """The categories of rules that hold the class, the narrowest first."""
     return f"{kind}:{code}", f"{kind}:{code[:2]}", kind, ANY
 
 
