@@ -2,17 +2,23 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.progress import Progress
 
 from api import doctor as examination
 from api import up as supervision
 from api.servers import Trouble
-from gis.errors import Problem
+from gis import db, imports
+from gis.errors import ImportRefused, Problem
 from gis.settings import settings
+from gis.town_plain import CODE as PLAIN_CODE
+from gis.town_plain import NAME as PLAIN_NAME
+from gis.town_plain import plain_town
 
 console = Console(soft_wrap=True)
 
@@ -69,3 +75,91 @@ def migrate() -> None:
         assert here.database_url
         supervision.migrate(here.owner_database_url or here.database_url, here.database_url)
         console.print("the schema is up to date")
+
+
+imports_app = typer.Typer(no_args_is_help=True, help="Bring real files in: every row checked, all or nothing.")
+town_app = typer.Typer(no_args_is_help=True, help="The town the data lies in.")
+app.add_typer(imports_app, name="import")
+app.add_typer(town_app, name="town")
+
+_File = Annotated[Path, typer.Argument(help="CSV, Excel, Shapefile (.shp or .zip), GeoPackage or GeoJSON.")]
+_Mapping = Annotated[str, typer.Option(help="A mapping file, or the name of one in data/mappings.")]
+_Errors = Annotated[Path | None, typer.Option(help="The error file; default FILE.errors.csv beside it.")]
+_Refused = Annotated[float | None, typer.Option(min=0, max=1, help="Share of bad rows that refuses the whole file.")]
+
+
+@imports_app.command("components")
+def import_components(
+    file: _File, mapping: _Mapping = "census-cjt214", errors: _Errors = None, max_refused: _Refused = None
+) -> None:
+    """A component census into the register; the same file again changes nothing."""
+    _import("components", file, mapping, errors, max_refused)
+
+
+@imports_app.command("grids")
+def import_grids(
+    file: _File, mapping: _Mapping = "grids", errors: _Errors = None, max_refused: _Refused = None
+) -> None:
+    """Unit grids: codes and topology are checked as one set, and the villages they name get exactly these."""
+    _import("grids", file, mapping, errors, max_refused)
+
+
+@imports_app.command("cases")
+def import_cases(file: _File, mapping: _Mapping, errors: _Errors = None, max_refused: _Refused = None) -> None:
+    """Another system's cases, opened through the one write path; the same case again is the same case."""
+    _import("cases", file, mapping, errors, max_refused)
+
+
+def _import(kind: str, file: Path, mapping: str, errors_to: Path | None, max_refused: float | None) -> None:
+    chosen = imports.mapping_named(mapping, paths=True)
+    beside = file.parent if os.access(file.parent, os.W_OK) else Path()
+    errors_to = errors_to or beside / f"{file.name}.errors.csv"
+    errors_to.unlink(missing_ok=True)
+    with supervision.database(console), Progress(console=console, transient=True) as bar:
+        steps = {step: bar.add_task(step, total=1) for step in ("read", "check", "land")}
+        try:
+            with db.transaction() as tx:
+                outcome = imports.import_file(
+                    tx,
+                    kind,
+                    file,
+                    chosen,
+                    max_refused=max_refused,
+                    errors_to=errors_to,
+                    progress=lambda step, done, total: bar.update(steps[step], completed=done, total=total),
+                )
+        except ImportRefused as refusal:
+            console.print(f"{refusal.title_zh}\n{refusal.title_en}", style="red", markup=False)
+            if errors_to.exists():
+                console.print(f"every refused row: {errors_to}", markup=False)
+            raise typer.Exit(1) from refusal
+    counts = outcome.counts()
+    by_code = counts.pop("refused_by_code")
+    console.print(
+        f"{outcome.file}: " + ", ".join(f"{word} {number:,}" for word, number in counts.items()), markup=False
+    )
+    for code, number in sorted(by_code.items(), key=lambda item: -item[1]):
+        console.print(f"  {code} {number:,}", markup=False)
+    if outcome.refused:
+        console.print(f"every refused row: {errors_to} (and in the quarantine)", markup=False)
+
+
+@town_app.command("init")
+def town_init(
+    around: Annotated[Path, typer.Option(help="A file whose data the town is drawn around.")],
+    mapping: _Mapping,
+    code: Annotated[str, typer.Option(help="9-digit code of the town.")] = PLAIN_CODE,
+    name: Annotated[str, typer.Option(help="Name of the town.")] = PLAIN_NAME,
+) -> None:
+    """Draw a plain synthetic town around a file's data, so that the file can be imported into it."""
+    bounds, rows = imports.data_extent(around, imports.mapping_named(mapping, paths=True))
+    with supervision.database(console) as here:
+        assert here.database_url
+        supervision.migrate(here.owner_database_url or here.database_url, here.database_url)
+        with db.transaction() as tx:
+            drawn = plain_town(tx, bounds, code=code, name=name)
+    console.print(
+        f"{drawn.name} {drawn.code} (synthetic) around {rows:,} rows: {drawn.villages} villages,"
+        f" {drawn.unit_grids:,} unit grids of {drawn.side_m:.0f} m, {' '.join(f'{d:.5f}' for d in drawn.bounds)}",
+        markup=False,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import shapely
+from geoalchemy2.shape import from_shape
 from sqlalchemy import delete, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -279,7 +280,7 @@ def _group(tx: Connection, grids: GridSet, today: date) -> int:
     if not moved:
         return 0
     fresh = dict(zip(wanted.tolist(), grids.villages.tolist(), strict=True))
-    empty = shapely.to_wkb(shapely.set_srid(shapely.multipolygons([]), SRID), hex=True, include_srid=True)
+    empty = from_shape(shapely.MultiPolygon(), srid=SRID)
     tx.execute(
         insert(duty_grid)
         .values(

@@ -272,8 +272,10 @@ def in_order(earlier: npt.NDArray[np.datetime64], later: npt.NDArray[np.datetime
 
 @dataclass(frozen=True)
 class Places:
-    """The place of every row: representative point in EPSG:4490 and, where the file has shapes, the shapes."""
+    """The place of every row: representative point and shape in EPSG:4490, and the point as written (x, y)."""
 
+    x: Floats
+    y: Floats
     lon: Floats
     lat: Floats
     shapes: npt.NDArray[Any]
@@ -290,9 +292,9 @@ def places(source: Source, mapping: Mapping, bounds: Bounds, problems: Problems)
     for word, problem in geometry.PROBLEM.items():
         problems.add(verdict == word, problem, shown)
     if shapes is None:
-        return Places(lon, lat, shapely.points(lon, lat))
+        return Places(x, y, lon, lat, shapely.points(lon, lat))
     moved = shapely.transform(shapes, lambda pairs: np.column_stack(geometry.to_4490(pairs[:, 0], pairs[:, 1], crs)))
-    return Places(lon, lat, moved)
+    return Places(x, y, lon, lat, moved)
 
 
 def declared_crs(source: Source, mapping: Mapping) -> str:
@@ -311,7 +313,8 @@ def declared_crs(source: Source, mapping: Mapping) -> str:
 
 def pair_texts(x: Floats, y: Floats) -> Texts:
     """Coordinate pairs as text, for people."""
-    return np.array([f"{a:.8g}, {b:.8g}" for a, b in zip(x.tolist(), y.tolist(), strict=True)], dtype=object)
+    pairs = zip(x.tolist(), y.tolist(), strict=True)
+    return np.array(["" if a != a and b != b else f"{a:.8g}, {b:.8g}" for a, b in pairs], dtype=object)
 
 
 def numbers(values: Texts) -> Floats:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import shapely
 
 from gis import components, errors, geometry
+from gis.areas import areas
 from gis.db import Connection
 from gis.import_checks import (
     Places,
@@ -34,6 +35,7 @@ from gis.import_mapping import Mapping
 from gis.import_readers import Source
 from gis.tables import SRID
 
+_SHIFT_SAMPLE, _SHIFT_LEAST = 5000, 20
 UNITS = ("competent_unit", "owner_unit", "maintenance_unit")
 
 
@@ -72,6 +74,7 @@ def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Chec
     fields = _fields(source, mapping, town, titles, problems, today)
     located = locate(tx, spots.lon, spots.lat, problems)
     _check_declared_grid(fields["unit_grid_code"], located, problems)
+    _refuse_shifted(tx, source, mapping, spots, fields["unit_grid_code"], located)
     if mapping.declared_point:
         _check_declared_point(source, mapping, spots, problems)
     codes = _match_register(tx, mapping, identifiers, categories, problems)
@@ -193,6 +196,31 @@ def _check_declared_grid(declared: Texts, located: Located, problems: Problems) 
     differs = given & shaped & (declared != located.unit_grid)
     zh = np.char.add("实际位于 ", located.unit_grid.astype(str))
     problems.add(differs, errors.GridMismatch, declared, zh, np.char.add("it lies in ", located.unit_grid.astype(str)))
+
+
+def _refuse_shifted(
+    tx: Connection, source: Source, mapping: Mapping, spots: Places, declared: Texts, located: Located
+) -> None:
+    """Refuse a whole file whose grids only fit in another coordinate system: GCJ-02 and BD-09 are off by 500–1,200 m,
+    which no check against the town's border sees. Raises ``ImportRefused``."""
+    given = np.flatnonzero((declared != "") & (located.unit_grid != ""))[:_SHIFT_SAMPLE]
+    if len(given) < _SHIFT_LEAST or np.mean(declared[given] == located.unit_grid[given]) > 0.5:
+        return
+    crs, index = declared_crs(source, mapping), areas(tx)
+    for other in geometry.SUPPORTED:
+        lon, lat = geometry.to_4490(spots.x[given], spots.y[given], other)
+        at = index.locate(lon, lat)
+        share = float(np.mean((at >= 0) & (index.codes[at] == declared[given])))
+        if other != crs and share > 0.8:
+            raise errors.ImportRefused(
+                zh=f"导入被整体拒绝：声明坐标系 {crs}，但 {share:.0%} 的记录按 {other} 才落在所填网格内",
+                en=f"The import was refused as a whole: declared {crs}, but {share:.0%} of the rows lie in the grid"
+                f" they name only as {other}",
+                reason="wrong_crs",
+                file=source.file,
+                declared=crs,
+                fits=[other],
+            )
 
 
 def _check_declared_point(source: Source, mapping: Mapping, spots: Places, problems: Problems) -> None:
