@@ -1,12 +1,12 @@
 """The town's points in memory: any filter and scope as a mask, and counts, clusters, facets and heat from it.
 
 Says the same as the SQL of gis.search about every case: what is kept here is exactly what its clauses read. Knows no
-tile encoding; how rows come from the database is in gis.points_load.
+tile encoding; how rows come from the database is in gis.points_rows.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -14,29 +14,16 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from gis import geometry
+from gis import geometry, points_rows
+from gis.db import Connection
+from gis.errors import BadFilter
 from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
-from gis.points_cells import Clusters, Heat, Selected, clusters, heat
-from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table
+from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat
+from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, micros, pack_ids, seconds
+from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined
 from gis.search import LIGHTS, CaseFilter
 
-CODED: Final = (
-    "kind",
-    "channel",
-    "category",
-    "state",
-    "stage",
-    "status",
-    "village",
-    "grid",
-    "duty_grid",
-    "department",
-    "involved",
-    "reporter",
-    "assignee",
-)
-"""Columns kept as small numbers. ``category`` is (kind, code); ``involved`` all departments of a case, sorted."""
 FACETS: Final = (
     "kind",
     "channel",
@@ -76,25 +63,10 @@ class Singles:
     id: NDArray[np.uint8]
     category: tuple[Array, list[str]]
     stage: tuple[Array, list[str]]
+    status: tuple[Array, list[str]]
+    kind: tuple[Array, list[str]]
     severity: Array
-    timed: Array
-
-
-def unpack_ids(ids: Iterable[UUID]) -> Array:
-    """UUIDs as (n, 2) uint64: upper and lower half."""
-    parts = b"".join(i.bytes for i in ids)
-    return np.frombuffer(parts, ">u8").astype(np.uint64).reshape(-1, 2)
-
-
-def seconds(moment: datetime) -> int:
-    """Whole seconds since 1970, rounded down."""
-    return int(moment.timestamp() // 1)
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970, exactly."""
-    spent = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (spent.days * 86_400 + spent.seconds) * 1_000_000 + spent.microseconds
+    timed: NDArray[np.bool_]
 
 
 class CaseStore:
@@ -114,6 +86,12 @@ class CaseStore:
         dictionaries = {name: Dictionary() for name in CODED}
         return cls(encode(rows, dictionaries), dictionaries, mark)
 
+    @classmethod
+    def load(cls, tx: Connection, mark: str = "") -> "CaseStore":
+        """All cases. Take the place in the feed to follow from before."""
+        dictionaries = {name: Dictionary() for name in CODED}
+        return cls(points_rows.load(tx, dictionaries), dictionaries, mark)
+
     @property
     def snapshot(self) -> Snapshot:
         """The newest state."""
@@ -124,25 +102,45 @@ class CaseStore:
 
         The same rows twice change nothing. Returns how many were new or newer.
         """
-        return self._table.apply(encode(rows, self.dictionaries), mark, unpack_ids(gone) if gone else None)
+        return self._table.apply(encode(rows, self.dictionaries), mark, pack_ids(gone) if gone else None)
+
+    def refresh(self, tx: Connection, ids: Sequence[UUID], mark: str = "") -> int:
+        """Read these cases again, and forget those that are gone. Returns how many were new or newer."""
+        rows = fetch(tx, ids)
+        return self.apply(rows, mark, gone=sorted(set(ids) - {row.id for row in rows}))
+
+    def verify(self, tx: Connection) -> list[int]:
+        """The blocks (Morton codes of tiles of zoom 13) where this store and the database differ, by count and ``seq``.
+
+        A case on its way through the feed shows as a difference too: ask again before worrying.
+        """
+        shift = 2 * (geometry.WORLD_BITS - BLOCK_ZOOM)
+        parts = [part.segment.take(Ranked(part.alive).rows(0, part.segment.n)) for part in self.snapshot.parts]
+        rows = joined([{name: part[name] for name in ("mk", "seq")} for part in parts])
+        block, where, counts = np.unique(rows["mk"] >> shift, return_inverse=True, return_counts=True)
+        sums = np.bincount(where, rows["seq"], len(block)).astype(np.int64)
+        held = dict(zip(block.tolist(), zip(counts.tolist(), sums.tolist(), strict=True), strict=True))
+        told = blocks(tx)
+        return sorted(name for name in held.keys() | told.keys() if held.get(name) != told.get(name))
 
     def stamp(self, now: datetime) -> str:
         """What a tile's ETag starts with: it changes when a case changed or a light did."""
         snapshot = self.snapshot
         return f"{snapshot.mark}.{_last_change(snapshot, seconds(now)):x}"
 
-    def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Array | None = None) -> Mask:
+    def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Iterable[UUID] | None = None) -> Mask:
         """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.
 
-        ``q`` and ``component`` are not kept in memory: give the ids, (n, 2) uint64, the database found for them
-        (``points_load.named_ids``). Raises ``ValueError`` when they are wanted and not given.
+        ``q`` and ``component`` are not kept in memory: give the ids the database found for them
+        (``points_rows.named_ids``). Raises ``ValueError`` when they are wanted and not given.
         """
         if (wanted.q or wanted.component) and ids is None:
             raise ValueError("q and component need the ids the database found")
         snapshot = self.snapshot
         second = _last_change(snapshot, seconds(now))
-        key = (snapshot.version, second, scope, wanted, None if ids is None else ids.tobytes())
-        return self._masks.get(key, lambda: self._make_mask(snapshot, scope, wanted, second, ids))
+        named = None if ids is None else pack_ids(ids)
+        key = (snapshot.version, second, scope, wanted, None if named is None else named.tobytes())
+        return self._masks.get(key, lambda: self._make_mask(snapshot, scope, wanted, second, named))
 
     def _make_mask(self, snapshot: Snapshot, scope: Scope, wanted: CaseFilter, second: int, ids: Array | None) -> Mask:
         parts = []
@@ -197,30 +195,33 @@ class CaseStore:
         if wanted.bbox:
             yield segment.words(("bbox", wanted.bbox), partial(_in_box, segment, wanted.bbox))
 
-    def cluster(self, mask: Mask, z: int, x: int, y: int) -> Clusters:
+    def cluster(self, mask: Mask, z: int, x: int, y: int, bits: int = CELL_BITS) -> Clusters:
         """The cells of a tile, see :func:`gis.points_cells.clusters`."""
-        return clusters(mask.parts, z, x, y)
+        return clusters(mask.parts, z, x, y, bits)
 
     def heat(self, mask: Mask, z: int, x: int, y: int) -> Heat:
         """The h3 cells of a tile, see :func:`gis.points_cells.heat`."""
         return heat(mask.parts, z, x, y)
 
     def singles(self, mask: Mask, rows: Rows) -> Singles:
-        """What lone points are: id, category as ``kind:code``, stage, severity, whether a clock runs."""
+        """What lone points are: id, category as ``kind:code``, stage, severity, whether there is a clock to show."""
         at = mask.snapshot
         known = self.dictionaries
+        opened = np.isin(at.take("status", rows), known["status"].codes(["open"]))
         return Singles(
             at.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16),
             (at.take("category", rows), [":".join(c) for c in known["category"].values]),
             (at.take("stage", rows), known["stage"].values),
+            (at.take("status", rows), known["status"].values),
+            (at.take("kind", rows), known["kind"].values),
             at.take("severity", rows),
-            at.take("timed", rows),
+            opened & (at.take("timed", rows) > 0),
         )
 
     def facets(self, mask: Mask, names: Iterable[str]) -> dict[str, dict[str, int]]:
         """How many of the kept cases have each value, values without cases left out; a missing department is "".
 
-        ``names`` are of :data:`FACETS`; raises ``KeyError`` for another.
+        ``names`` are of :data:`FACETS`; raises ``BadFilter`` for another.
         """
         found: dict[str, dict[str, int]] = {}
         for name in names:
@@ -228,7 +229,7 @@ class CaseStore:
                 found[name] = self._lights(mask)
                 continue
             if name not in FACETS:
-                raise KeyError(name)
+                raise BadFilter(parameter="facets", value=name[:200], known=list(FACETS))
             values = [str(i) for i in range(256)] if name == "severity" else _texts(self.dictionaries[name].values)
             counts = np.zeros(len(values), np.int64)
             for part in mask.parts:
@@ -264,8 +265,6 @@ def _in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
 
 
 # --- Lights -----------------------------------------------------------------------------------------------------
-# Columns late_from and yellow_from hold the first whole second at which the SQL of gis.search finds the case late or
-# yellow: 0 always, NEVER never. A handled case's clock has stopped, so it is one of the two for good.
 
 
 def _late(segment: Segment, second: int) -> Words:
@@ -301,55 +300,3 @@ def _last_change(snapshot: Snapshot, second: int) -> int:
 def _moments(segment: Segment) -> Array:
     both = [segment[name][(segment[name] > 0) & (segment[name] != NEVER)] for name in ("late_from", "yellow_from")]
     return np.unique(np.concatenate(both))
-
-
-# --- Rows as columns --------------------------------------------------------------------------------------------
-
-
-def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Columns:
-    """Rows of ``case`` (attributes named as its columns) as this store's columns."""
-    n = len(rows)
-    late, yellow = np.full(n, NEVER), np.full(n, NEVER)
-    for i, row in enumerate(rows):
-        late[i], yellow[i] = clock(row.due_at, row.yellow_at, row.handled_at)
-    coded: dict[str, list[Any]] = {
-        "kind": [r.kind for r in rows],
-        "channel": [r.channel for r in rows],
-        "category": [(r.category_kind, r.category_code) for r in rows],
-        "state": [r.state for r in rows],
-        "stage": [r.stage for r in rows],
-        "status": [r.status for r in rows],
-        "village": [r.village_code for r in rows],
-        "grid": [r.unit_grid_code for r in rows],
-        "duty_grid": [r.duty_grid_code for r in rows],
-        "department": [r.department_code for r in rows],
-        "involved": [involved(r.department_code, r.co_departments) for r in rows],
-        "reporter": [r.reporter_id for r in rows],
-        "assignee": [r.assignee_id for r in rows],
-    }
-    return {
-        "mk": np.array([r.mk for r in rows], np.int64),
-        "id": unpack_ids(r.id for r in rows),
-        "h3": np.array([r.h3 for r in rows], np.int64),
-        "seq": np.array([r.seq for r in rows], np.int32),
-        "severity": np.array([r.severity for r in rows], np.uint8),
-        "reported": np.array([micros(r.reported_at) for r in rows], np.int64),
-        "timed": np.array([r.due_at is not None for r in rows], np.uint8),
-        "late_from": late,
-        "yellow_from": yellow,
-        **{name: dictionaries[name].encode(values) for name, values in coded.items()},
-    }
-
-
-def involved(department: str | None, co_departments: Iterable[str]) -> tuple[str, ...]:
-    """Every department of a case, sorted."""
-    return tuple(sorted({*co_departments} | ({department} if department else set())))
-
-
-def clock(due: datetime | None, yellow: datetime | None, handled: datetime | None) -> tuple[int, int]:
-    """The first whole seconds at which a case is late and yellow; see the section on lights."""
-    if due is None:
-        return int(NEVER), int(NEVER)
-    if handled is not None:
-        return 0 if due < handled else int(NEVER), 0 if yellow is not None and yellow <= handled else int(NEVER)
-    return seconds(due) + 1, -int(-yellow.timestamp() // 1) if yellow is not None else int(NEVER)

@@ -307,11 +307,12 @@ def _with(held: Snapshot, rows: Columns, leave: Rows, mark: str) -> Snapshot:
     size = sum(len(piece["mk"]) for piece in pieces)
     if size > max(_TAIL_MIN, min(_TAIL_MAX, base.segment.n // 8)):
         pieces.insert(0, base.segment.take(Ranked(alive).rows(0, base.segment.n)))
-        return _snapshot(held.version + 1, mark, Segment.sorted(_joined(pieces)))
-    tail_segment = Segment.sorted(_joined(pieces))
+        return _snapshot(held.version + 1, mark, Segment.sorted(joined(pieces)))
+    tail_segment = Segment.sorted(joined(pieces))
     parts = (Part(base.segment, alive, 0), Part(tail_segment, everything(tail_segment.n), base.segment.n))
     return Snapshot(held.version + 1, mark, parts)
 
 
-def _joined(pieces: Sequence[Mapping[str, Array]]) -> Columns:
+def joined(pieces: Sequence[Mapping[str, Array]]) -> Columns:
+    """Columns one after the other."""
     return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -9,15 +9,19 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import delete, insert, update
 
-from gis import geometry
-from gis.people import Scope
-from gis.points import FACETS, CaseStore, unpack_ids
+from gis import geometry, search
+from gis.people import Caller, Grant, Scope
+from gis.points import FACETS, CaseStore
 from gis.points_bits import Ranked, pack
 from gis.points_cells import EXTENT, parent, resolution
+from gis.points_rows import CODED, fetch
 from gis.search import CaseFilter
+from gis.tables import case
+from tests.gis.case_rows import row as case_row
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 VILLAGES, GRIDS, DUTY = ("V1", "V2", "V3"), tuple(f"11011300300100{i}" for i in range(6)), ("R1", "R2")
@@ -272,7 +276,7 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
 
 def test_many_points_in_a_tile_have_centroids_within_half_a_grain():
     chance = np.random.default_rng(3)
-    n = 90_000
+    n = 67_000
     lon, lat = chance.normal(116.65, 0.01, n), chance.normal(40.10, 0.008, n)
     rows = [
         Row(UUID(int=(i + 1) << 32), float(a), float(b), due_at=NOW + timedelta(seconds=i % 3 - 1))
@@ -341,7 +345,7 @@ def test_text_filters_need_their_ids():
     store = CaseStore.of(rows)
     with pytest.raises(ValueError, match="ids"):
         store.mask(EVERYTHING, CaseFilter(q="井盖"), NOW)
-    ids = unpack_ids([rows[3].id, rows[4].id, UUID(int=999)])
+    ids = [rows[3].id, rows[4].id, UUID(int=999)]
     assert store.mask(EVERYTHING, CaseFilter(q="井盖"), NOW, ids).count == 2
 
 
@@ -360,3 +364,84 @@ def test_ranked_counts_and_selects(keep, data):
         sum(keep[high:]),
     ]
     assert ranked.select(np.arange(len(members))).tolist() == members
+
+
+# --- Against the database ---------------------------------------------------------------------------------------
+
+
+def stored(row: Row) -> dict:
+    """A Row as a row of ``case``."""
+    told = {name: getattr(row, name) for name in Row.__dataclass_fields__}
+    return case_row(row.id.int & 0xFFFF, **told | {"co_departments": list(row.co_departments)})
+
+
+@pytest.fixture
+def town_of_cases(tx):
+    chance = random.Random(11)
+    rows = [make_row(chance, i) for i in range(400)]
+    tx.execute(insert(case), [stored(row) for row in rows])
+    return rows
+
+
+def same_columns(one: CaseStore, other: CaseStore) -> bool:
+    """Whether two stores hold the same cases with the same values, however they number them."""
+    ours, theirs = ({w: s.dictionaries[w].values for w in CODED} for s in (one, other))
+    a, b = (s.snapshot.parts[0].segment for s in (one, other))
+    order_a, order_b = (np.lexsort((s["id"][:, 1], s["id"][:, 0])) for s in (a, b))
+    for name in a.columns:
+        left, right = a[name][order_a].tolist(), b[name][order_b].tolist()
+        if name in CODED:
+            left, right = [ours[name][code] for code in left], [theirs[name][code] for code in right]
+        if left != right:
+            return False
+    return True
+
+
+def test_loading_by_copy_gives_the_columns_of_the_rows(tx, town_of_cases):
+    assert same_columns(CaseStore.load(tx), CaseStore.of(fetch(tx, [row.id for row in town_of_cases])))
+    assert same_columns(CaseStore.load(tx), CaseStore.of(town_of_cases))
+
+
+def test_loading_nothing(tx):
+    assert CaseStore.load(tx).mask(EVERYTHING, CaseFilter(), NOW).count == 0
+
+
+def test_refreshing_reads_what_changed_and_forgets_what_is_gone(tx, town_of_cases):
+    store = CaseStore.load(tx)
+    changed, gone = town_of_cases[5], town_of_cases[6]
+    tx.execute(update(case).where(case.c.id == changed.id).values(status="void", seq=9))
+    tx.execute(delete(case).where(case.c.id == gone.id))
+    assert store.refresh(tx, [changed.id, gone.id]) == 1
+    assert same_rows(store, CaseStore.load(tx))
+
+
+def same_rows(one: CaseStore, other: CaseStore) -> bool:
+    masks = [(s, s.mask(EVERYTHING, CaseFilter(), NOW)) for s in (one, other)]
+    return masks[0][1].count == masks[1][1].count and one.facets(masks[0][1], FACETS) == other.facets(
+        masks[1][1], FACETS
+    )
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(scope=scopes, wanted=filters, lag=st.integers(-5, 5))
+def test_the_mask_counts_what_the_list_holds(tx, town_of_cases, scope, wanted, lag):
+    now = NOW + timedelta(seconds=lag)
+    store = CaseStore.of(town_of_cases)
+    grants = tuple(
+        [Grant("leader", "town")] * scope.everything
+        + [Grant("handler", "village", code) for code in scope.villages]
+        + [Grant("handler", "duty_grid", code) for code in scope.duty_grids]
+        + [Grant("handler", "department", code) for code in scope.departments]
+        + [Grant("inspector", "own")] * (scope.own is not None)
+    )
+    caller = Caller(scope.own or UUID(int=99), "", "", ("", ""), grants, frozenset())
+    assert caller.scope == scope
+    assert store.mask(scope, wanted, now).count == search.count(tx, caller, wanted, now)
+
+
+def test_the_check_finds_the_blocks_that_differ(tx, town_of_cases):
+    store = CaseStore.load(tx)
+    assert store.verify(tx) == []
+    odd = town_of_cases[7]
+    tx.execute(update(case).where(case.c.id == odd.id).values(seq=50))
+    assert store.verify(tx) == [odd.mk >> 2 * (geometry.WORLD_BITS - 13)]
