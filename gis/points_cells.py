@@ -22,7 +22,8 @@ EXTENT: Final = 4096
 SINGLES_FROM: Final = 17
 """From this zoom on every point stands alone."""
 
-_CELL_BITS: Final = 6  # 64 × 64 cells a tile
+CELL_BITS: Final = 6
+"""64 × 64 cells a tile, where nobody asks for fewer."""
 _GRAIN_BITS: Final = 9
 """Tiles with many points sum over grains, 512 × 512 a tile, each at its middle: a centroid is then within half a grain
 (4 units, half a screen pixel) of the true one."""
@@ -81,9 +82,9 @@ class _Sums:
     row: Rows
 
 
-def clusters(parts: Sequence[Selected], z: int, x: int, y: int) -> Clusters:
-    """The cells of tile z/x/y: 64 × 64 a tile, single points from zoom 17 on."""
-    sums = [s for s in (_sums(part, z, x, y) for part in parts) if s is not None]
+def clusters(parts: Sequence[Selected], z: int, x: int, y: int, bits: int = CELL_BITS) -> Clusters:
+    """The cells of tile z/x/y: 2^``bits`` along its edge, at most 64; single points from zoom 17 on."""
+    sums = [s for s in (_sums(part, z, x, y, bits) for part in parts) if s is not None]
     if not sums:
         none = np.zeros(0, np.int64)
         return Clusters(none, none, none, none, none, none)
@@ -103,13 +104,13 @@ def _in_tile(pixel: NDArray[np.float64], tile: int, unit: float) -> Rows:
     return np.floor(pixel / unit - tile * EXTENT).astype(np.int64)
 
 
-def _sums(part: Selected, z: int, x: int, y: int) -> _Sums | None:
+def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | None:
     segment = part.segment
     low, high = segment.span(z, x, y)
     members = int(part.all.among(np.array([low, high]))[0])
     if not members:
         return None
-    shift = 2 * max(0, geometry.WORLD_BITS - z - _CELL_BITS)
+    shift = 2 * max(0, geometry.WORLD_BITS - z - bits_a_tile)
     px, py = segment.pixels
     if members <= _GRAINS_FROM or z >= SINGLES_FROM:
         rows = part.all.rows(low, high)
