@@ -22,8 +22,9 @@ import psutil
 from rich.console import Console
 
 from api import servers
+from api.demo import load_demo_town
 from api.servers import Trouble
-from gis import schema
+from gis import db, rulebook, schema
 from gis.settings import DEMO_SECRET, ROOT, Settings, settings
 
 MARK = "WANGGE_RUN"  # in the environment of every process we start, so that a later run finds forgotten ones
@@ -241,8 +242,11 @@ def up(console: Console) -> None:
         try:
             with ExitStack() as stack:
                 private = _start_servers(home, stack, console)
-                children = _start_children(home, stack)
+                _have_town(console)
+                children = [_start_child(home, stack, name) for name in ("api", "worker", "relay")]
                 _await_ready(children, console)
+                if settings().demo:
+                    children.append(_start_child(home, stack, "simulator"))
                 _say_where(console)
                 while True:
                     time.sleep(0.5)
@@ -281,8 +285,21 @@ def _start_servers(home: Home, stack: ExitStack, console: Console) -> list[serve
     return private
 
 
-def _start_children(home: Home, stack: ExitStack) -> list[Child]:
-    """The API, the worker, the relay and, in the demo, the simulator."""
+def _have_town(console: Console) -> None:
+    """The demo's town, or the one that is there; definition files that changed are published."""
+    here = settings()
+    assert here.database_url
+    if here.demo:
+        load_demo_town(here, console)
+        return
+    with db.transaction() as tx:
+        if not schema.readiness(tx)["town"]:
+            raise Trouble("There is no town yet: `wangge town init`, `wangge town load`, or `wangge up --demo`")
+        rulebook.load_files(tx, here.data_dir)
+
+
+def _start_child(home: Home, stack: ExitStack, name: str) -> Child:
+    """One of the service's processes, with a log of its own; the log of the run before is kept beside it."""
     here = settings()
     commands = {
         "api": [
@@ -291,19 +308,15 @@ def _start_children(home: Home, stack: ExitStack) -> list[Child]:
         ],
         "worker": ["api.jobs"],
         "relay": ["api.relay"],
+        "simulator": ["api.simulate"],
     }
-    if here.demo:
-        commands["simulator"] = ["api.simulate"]
-    children = []
-    for name, command in commands.items():
-        log = home.logs / f"{name}.log"
-        if log.exists():
-            log.replace(log.with_suffix(".previous.log"))
-        child = Child(name, [sys.executable, "-m", *command], log)
-        stack.callback(child.stop)
-        child.start()
-        children.append(child)
-    return children
+    log = home.logs / f"{name}.log"
+    if log.exists():
+        log.replace(log.with_suffix(".previous.log"))
+    child = Child(name, [sys.executable, "-m", *commands[name]], log)
+    stack.callback(child.stop)
+    child.start()
+    return child
 
 
 def address() -> str:

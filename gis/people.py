@@ -132,9 +132,6 @@ def parse_roles(body: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return found
 
 
-definitions.register("role", parse_roles)
-
-
 def log_in(tx: Connection, username: str, password: str, life: timedelta, now: datetime | None = None) -> str | None:
     """A new session token, or None when name or password is wrong (the failure is counted, so commit either way).
 

@@ -6,13 +6,14 @@ Knows which kinds of definitions exist and how each is checked; what they decide
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from gis import definitions, errors, workflow
+from gis import definitions, errors, people, workflow
 from gis.catalogue import Catalogue, FilingStandard
 from gis.db import Connection
 from gis.routing import DutyList
@@ -46,6 +47,15 @@ definitions.register("calendar", Calendar.from_body)
 definitions.register("duty_list", DutyList.from_body)
 definitions.register("workflow", workflow.parse)
 definitions.register("case_kind", parse_case_kind)
+definitions.register("role", people.parse_roles)
+
+
+def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
+    """Publish every definition file of ``data_dir`` whose content is new; here, where all kinds are registered.
+
+    Returns {"kind/code": version}. Raises ``DefinitionBad``.
+    """
+    return definitions.load_files(tx, data_dir)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from geoalchemy2.shape import from_shape
 from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from gis import definitions, errors, grids
+from gis import errors, grids, rulebook
 from gis.db import Connection
 from gis.geometry import Bounds, metres_per_degree
 from gis.settings import settings
@@ -63,7 +63,7 @@ def plain_town(
             zh="数据库中已有镇，请用新的 WANGGE_HOME", en="There is a town already; use another WANGGE_HOME"
         )
     root = data_dir or settings().data_dir
-    definitions.load_files(tx, root)
+    rulebook.load_files(tx, root)
     xs, ys, side = _lines(bounds, side_m, margin_m)
     cells, villages, sequence = _cells(xs, ys, code)
     lands = {v: shapely.union_all(cells[villages == v]) for v in np.unique(villages.astype(str)).tolist()}

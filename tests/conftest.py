@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.engine import make_url
 
 from api import servers
-from gis import db, definitions, rulebook, schema, town, town_load
+from gis import db, rulebook, schema, town, town_load
 from gis.settings import settings
 
 # Set by the controlling process for its xdist workers: the admin URL and the template's name.
@@ -84,7 +84,7 @@ def _fill_template(cluster: Cluster) -> None:
     schema.grant_service_role(owner, servers.SERVICE)
     engine = db.make_engine(owner, pool_size=1, statement_timeout_s=0)
     with db.transaction(engine) as tx:
-        definitions.load_files(tx, settings().data_dir)
+        rulebook.load_files(tx, settings().data_dir)
         town_load.load(tx, town.demo_town(small=True))
     engine.dispose()
 

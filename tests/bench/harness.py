@@ -16,7 +16,7 @@ import shapely
 from sqlalchemy import Engine, text
 
 from api import servers
-from gis import db, definitions, rulebook, schema, town, town_load
+from gis import db, rulebook, schema, town, town_load
 from gis.settings import settings
 
 Answer = TypeVar("Answer")
@@ -90,7 +90,7 @@ class Bench:
         engine = db.make_engine(server.url(servers.OWNER, _TEMPLATE), statement_timeout_s=0)
         with db.transaction(engine) as tx:
             town_load.load(tx, town.demo_town())
-            definitions.load_files(tx, settings().data_dir)
+            rulebook.load_files(tx, settings().data_dir)
             rulebook.rulebook(tx)
         engine.dispose()
         return server
