@@ -239,13 +239,23 @@ def nearest(
 
     ``category`` is a prefix of digits; removed components are left out; ties go by code.
     """
+    statement = near_statement(lon, lat, radius_m).limit(limit)
+    if category:
+        statement = statement.where(component.c.category_code.startswith(category, autoescape=True))
+    if catalogue:
+        statement = statement.where(component.c.catalogue == catalogue)
+    return [Component(**row) for row in tx.execute(statement).mappings()]
+
+
+def near_statement(lon: float, lat: float, radius_m: float) -> Select[Any]:
+    """The components within ``radius_m`` metres of an EPSG:4490 point, with ``distance_m``, in its order."""
     point = func.ST_SetSRID(func.ST_MakePoint(lon, lat), SRID)
     here = cast(point, Geography(srid=SRID))
     there = cast(component.c.geom, Geography(srid=SRID))
     distance: ColumnElement[float] = func.ST_Distance(there, here).label("distance_m")
     # The index is over degrees: a slightly too large circle in degrees first, metres on what it leaves.
-    degrees = 1.01 * radius_m / min(metres_per_degree(min(abs(lat) + radius_m / 100_000, 89.0)))
-    statement = (
+    degrees = float(1.01 * radius_m / min(metres_per_degree(min(abs(lat) + radius_m / 100_000, 89.0))))
+    return (
         select(*_READ, distance)
         .where(
             func.ST_DWithin(component.c.geom, point, degrees),
@@ -253,10 +263,4 @@ def nearest(
             component.c.state != "removed",
         )
         .order_by(distance, component.c.code)
-        .limit(limit)
     )
-    if category:
-        statement = statement.where(component.c.category_code.startswith(category, autoescape=True))
-    if catalogue:
-        statement = statement.where(component.c.catalogue == catalogue)
-    return [Component(**row) for row in tx.execute(statement).mappings()]
