@@ -12,10 +12,12 @@ from rich.progress import Progress
 
 from api import doctor as examination
 from api import up as supervision
+from api.demo import load_demo_town
 from api.servers import Trouble
 from gis import db, imports
 from gis.errors import ImportRefused, Problem
 from gis.settings import settings
+from gis.town_check import verify
 from gis.town_plain import CODE as PLAIN_CODE
 from gis.town_plain import NAME as PLAIN_NAME
 from gis.town_plain import plain_town
@@ -142,6 +144,30 @@ def _import(kind: str, file: Path, mapping: str, errors_to: Path | None, max_ref
         console.print(f"  {code} {number:,}", markup=False)
     if outcome.refused:
         console.print(f"every refused row: {errors_to} (and in the quarantine)", markup=False)
+
+
+@town_app.command("load")
+def town_load(
+    small: Annotated[bool, typer.Option(help="Three villages instead of nineteen, for trials.")] = False,
+) -> None:
+    """Load the synthetic demo town and the definitions; loading it again changes nothing."""
+    with supervision.database(console) as here:
+        assert here.database_url
+        supervision.migrate(here.owner_database_url or here.database_url, here.database_url)
+        load_demo_town(here, console, small=small)
+
+
+@town_app.command("verify")
+def town_verify() -> None:
+    """Check that the grids tile the town and that it is, to the last digit, what its seed gives."""
+    with supervision.database(console), db.transaction() as tx:
+        verdict = verify(tx)
+    origin = f"as its seed gives, digest {verdict.digest}" if verdict.rebuilt else "of no seed: only tiling checked"
+    console.print(
+        f"{verdict.code}: {verdict.unit_grids:,} unit grids tile {verdict.divisions} divisions exactly;"
+        f" {verdict.components:,} components; {origin}",
+        markup=False,
+    )
 
 
 @town_app.command("init")

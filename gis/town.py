@@ -14,7 +14,6 @@ import pandas as pd
 import shapely
 
 from gis.digest import sm3_hex
-from gis.errors import GridGap, GridOverlap
 from gis.town_basemap import draw_basemap
 from gis.town_buildings import make_buildings, make_plots
 from gis.town_census import GridIndex, take_census
@@ -196,27 +195,3 @@ def _digest(town: Town) -> str:
             parts.append(b"".join(b or b"-" for b in shapely.to_wkb(table["geometry"].to_numpy(), byte_order=1)))
     parts += [f"\n{p.id} {p.username} {p.name} {p.department} {p.grants}".encode() for p in town.staff]
     return sm3_hex(*parts)
-
-
-def check_tiling(town: Town) -> None:
-    """Raises GridOverlap or GridGap unless unit grids tile their divisions and divisions tile the town exactly.
-
-    Exactly means: shared borders have identical vertices (a valid coverage), and the union of the grids of each
-    division has no symmetric difference to the division; likewise for divisions and town.
-    """
-    cells = town.unit_grids.geometry.to_numpy()
-    if not shapely.coverage_is_valid(cells):
-        raise GridOverlap(grids=int((~shapely.is_empty(shapely.coverage_invalid_edges(cells))).sum()))
-    divisions = town.divisions
-    villages = divisions[divisions["level"] == "village"]
-    for code, shape in zip(villages["code"], villages.geometry, strict=True):
-        inside = shapely.coverage_union_all(cells[(town.unit_grids["village_code"] == code).to_numpy()])
-        if not shapely.equals(inside, shape):
-            raise GridGap(village=code)
-    whole = divisions[divisions["level"] == "township"].geometry.iloc[0]
-    if not shapely.coverage_is_valid(villages.geometry.to_numpy()):
-        raise GridOverlap(level="village")
-    if not shapely.equals(shapely.coverage_union_all(villages.geometry.to_numpy()), whole) or len(
-        shapely.get_rings(whole)
-    ) != len(shapely.get_parts(whole)):
-        raise GridGap(town=town.code)

@@ -9,9 +9,10 @@ from sqlalchemy import func, select, text
 
 from gis import tables
 from gis.db import Connection
-from gis.errors import GridGap, GridOverlap, TownExists
+from gis.errors import GridGap, GridOverlap, NotFound, TownDiffers, TownExists
 from gis.geometry import morton
-from gis.town import Town, build, check_tiling, demo_town
+from gis.town import Town, build, demo_town
+from gis.town_check import check_tiling, verify
 from gis.town_cut import neighbours, pieces, shared_edges
 from gis.town_frame import Frame
 from gis.town_grids import BAND
@@ -286,3 +287,31 @@ def test_another_town_is_not_loaded_over(tx: Connection, small: Town) -> None:
     tx.execute(tables.town.update().values(digest="another"))
     with pytest.raises(TownExists):
         load(tx, small)
+
+
+def test_a_loaded_town_is_what_its_seed_gives(tx: Connection, small: Town) -> None:
+    verdict = verify(tx)
+    assert verdict.digest == small.digest
+    assert (verdict.unit_grids, verdict.components) == (len(small.unit_grids), len(small.components))
+
+
+@pytest.mark.parametrize(
+    ("change", "table"),
+    [
+        ("update component set lon = lon + 0.0001 where code = (select min(code) from component)", "component"),
+        ("delete from component where code = (select max(code) from component)", "component"),
+        ("update unit_grid set area_class = 'C' where code = (select min(code) from unit_grid)", "unit_grid"),
+        ("update unit_grid set geom = st_translate(geom, 1e-7, 0) where code = (select min(code) from unit_grid)", ""),
+        ("update town set digest = 'x'", "town"),
+    ],
+)
+def test_a_changed_town_is_found(tx: Connection, change: str, table: str) -> None:
+    tx.execute(text(change))
+    with pytest.raises((TownDiffers, GridOverlap)) as refusal:
+        verify(tx)
+    assert refusal.value.detail.get("table", "") == table
+
+
+def test_no_town_to_verify(bare: Connection) -> None:
+    with pytest.raises(NotFound):
+        verify(bare)
