@@ -20,9 +20,9 @@ lint: .venv/.front
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/mypy
 
-bench: .venv/.front  ## make bench ONLY=name SCALE=0.1
+bench: .venv/.front  ## figures and .wangge/bench.json; ONLY=name for one, SCALE=0.1 for smaller sizes
 	@./setup.sh system run
-	.venv/bin/wangge bench $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
+	@.venv/bin/python -m tests.bench.run
 
 front: .venv/.front
 

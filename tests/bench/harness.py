@@ -121,14 +121,18 @@ def roads(tx: db.Connection) -> np.ndarray[Any, Any]:
 def scatter(
     n: int, bounds: Sequence[float], lines: np.ndarray[Any, Any], seed: int = 20261120
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """n points (lon, lat) as cases lie: 60 % around 200 hot spots, 25 % within metres of ``lines``, 15 % anywhere."""
+    """n points (lon, lat) as cases lie: 60 % around 200 hot spots on ``lines``, 25 % by lines, 15 % anywhere."""
     rng = np.random.default_rng(seed)
-    low, high = np.array(bounds[:2]), np.array(bounds[2:])
+    weight = shapely.length(lines) / shapely.length(lines).sum()
+
+    def along(count: int) -> np.ndarray[Any, Any]:
+        chosen = lines[rng.choice(len(lines), count, p=weight)]
+        return shapely.get_coordinates(shapely.line_interpolate_point(chosen, rng.random(count), normalized=True))
+
     hot, near = int(n * 0.60), int(n * 0.25)
-    spots = rng.uniform(low, high, (200, 2))[rng.integers(0, 200, hot)] + rng.normal(0, 0.0008, (hot, 2))
-    chosen = lines[rng.choice(len(lines), near, p=shapely.length(lines) / shapely.length(lines).sum())]
-    along = shapely.get_coordinates(shapely.line_interpolate_point(chosen, rng.random(near), normalized=True))
-    anywhere = rng.uniform(low, high, (n - hot - near, 2))
-    points = np.concatenate([spots, along + rng.normal(0, 0.00003, (near, 2)), anywhere])
+    spots = along(200)[rng.integers(0, 200, hot)] + rng.normal(0, 0.0008, (hot, 2))
+    streets = along(near) + rng.normal(0, 0.00003, (near, 2))
+    anywhere = rng.uniform(np.array(bounds[:2]), np.array(bounds[2:]), (n - hot - near, 2))
+    points = np.concatenate([spots, streets, anywhere])
     rng.shuffle(points)
     return np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])
