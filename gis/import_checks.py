@@ -241,7 +241,7 @@ def dates(source: Source, mapping: Mapping, key: str, problems: Problems, today:
     dummy = np.isin(parsed.astype("datetime64[D]"), [np.datetime64(day, "D") for day in rule.missing])
     odd = np.isnat(parsed) & (distinct != "")
     early, late = ~dummy & (parsed < _EARLIEST), ~dummy & (parsed > ahead)
-    parsed[dummy] = np.datetime64("NaT", "s")
+    parsed[dummy | early | late] = np.datetime64("NaT", "s")  # a refused date is in no order with others
     label = "、".join(rule.columns)
     problems.add(odd[at], errors.DateBad, raw, f"{label} 无法识别", f"{label} is in none of the formats")
     problems.add(early[at], errors.DateBad, raw, f"{label} 早于 1850 年", f"{label} is before 1850")
