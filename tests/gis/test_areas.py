@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 import shapely
-from sqlalchemy import Connection, insert, text, update
+from sqlalchemy import Connection, delete, insert, text, update
 
 from gis import areas as module
 from gis.areas import Areas, Grid, PlaceFacts, areas
@@ -34,6 +34,8 @@ def code(column: int, row: int) -> str:
 @pytest.fixture
 def small_town(tx: Connection) -> Connection:
     """Four columns of three squares in two villages; the last square of the outline has no grid."""
+    for table in (duty_grid_member, duty_grid, unit_grid, division, town):
+        tx.execute(delete(table))
     tx.execute(
         insert(town).values(
             code="110113003", name="小镇（合成）", number_prefix="XZ", synthetic=True, catalogue="cjt214-2007"
@@ -100,6 +102,26 @@ def test_facts_of_a_place(small_town: Connection) -> None:
     assert found[2] == -1
     assert here.facts(int(found[0])).unit_grid_code == code(1, 0)
     assert here.bounds == pytest.approx((116.60, 40.08, 116.64, 40.11))
+
+
+def test_every_corner_and_middle_of_the_demo_town_is_where_postgis_says(tx: Connection) -> None:
+    """Three and more grids meet at a corner: the lowest code has it."""
+    rows = tx.execute(
+        text(
+            """with place as (
+                 select (ST_DumpPoints(geom)).geom from unit_grid
+                 union all select ST_PointOnSurface(geom) from unit_grid)
+               select ST_X(p.geom), ST_Y(p.geom), min(g.code), count(*)
+               from (select distinct geom from place) p join unit_grid g on ST_Covers(g.geom, p.geom)
+               group by p.geom"""
+        )
+    ).all()
+    lon, lat, codes, meeting = map(np.array, zip(*rows, strict=True))
+    here = areas(tx)
+    assert here.codes[here.locate(lon, lat)].tolist() == codes.tolist()
+    assert (meeting >= 3).sum() > 50
+    for x, y, code, *_ in rows[::7]:
+        assert here.at(x, y).unit_grid_code == code
 
 
 @pytest.mark.parametrize(
@@ -206,6 +228,6 @@ def test_threads_load_once(small_town: Connection, monkeypatch: pytest.MonkeyPat
 
 
 def test_without_a_town(tx: Connection) -> None:
-    tx.execute(text("delete from town"))
+    tx.execute(delete(town))
     with pytest.raises(Unavailable):
         areas(tx)
