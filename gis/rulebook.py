@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from gis import definitions, errors, people, workflow
+from gis import definitions, errors, map_layers, people, workflow
 from gis.catalogue import Catalogue, FilingStandard
 from gis.db import Connection
 from gis.routing import DutyList
@@ -48,6 +48,7 @@ definitions.register("duty_list", DutyList.from_body)
 definitions.register("workflow", workflow.parse)
 definitions.register("case_kind", parse_case_kind)
 definitions.register("role", people.parse_roles)
+definitions.register("layer", map_layers.parse_layer)
 
 
 def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
