@@ -65,20 +65,22 @@ Viewer = Annotated[Caller, allow("case.view")]
 
 
 @router.post("/api/cases", status_code=201)
-def report(body: StaffReport, response: Response, tx: Tx, caller: Annotated[Caller, allow("case.report")]) -> Any:
+def report(
+    body: StaffReport, response: Response, tx: Tx, caller: Annotated[Caller, allow("case.report")]
+) -> dict[str, Any]:
     """Report a case. The same id with the same content answers 200 and the first receipt."""
     return _report(tx, caller, body, response, kind=body.kind, channel=body.channel)
 
 
 @router.post("/api/public/cases", status_code=201, dependencies=[anyone("the public may report")])
-def report_publicly(body: PublicReport, request: Request, response: Response, tx: Tx) -> Any:
+def report_publicly(body: PublicReport, request: Request, response: Response, tx: Tx) -> dict[str, Any]:
     """Report a case without an account; the query code follows it."""
     _public.take(request.client.host if request.client else "")
     return _report(tx, PUBLIC, body, response, kind="case", channel="public")
 
 
 @router.get("/api/public/cases/{query_code}", dependencies=[anyone("whoever holds the code may follow the case")])
-def follow(query_code: str, request: Request, tx: Tx) -> Any:
+def follow(query_code: str, request: Request, tx: Tx) -> dict[str, Any]:
     """What became of a report: its state and times, no names."""
     _public.take(request.client.host if request.client else "")
     row = register.by_query_code(tx, query_code)
@@ -101,7 +103,7 @@ def find(
     order: Literal["newest", "due"] = "newest",
     cursor: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
-) -> Any:
+) -> dict[str, Any]:
     """One page of the cases the caller may see, filtered; ``next`` is the cursor of the next page."""
     now = datetime.now(UTC)
     rows, following = search.find(tx, caller, wanted, order=order, cursor=cursor, limit=limit, now=now)
@@ -110,20 +112,20 @@ def find(
 
 
 @router.get("/api/cases/count")
-def count(caller: Viewer, wanted: Filtered, facets: Annotated[str, Query(max_length=200)] = "") -> Any:
+def count(caller: Viewer, wanted: Filtered, facets: Annotated[str, Query(max_length=200)] = "") -> dict[str, Any]:
     """How many cases the list holds, and how they divide; from the point store, so it costs no scan."""
     names = [name.strip() for name in facets.split(",") if name.strip()]
     return live.count(caller, wanted, names)
 
 
 @router.get("/api/cases/{case_id}")
-def look(case_id: UUID, tx: Tx, caller: Viewer) -> Any:
+def look(case_id: UUID, tx: Tx, caller: Viewer) -> dict[str, Any]:
     """A case with its whole story and what the caller can do with it now."""
     return _detail(tx, caller, case_id)
 
 
 @router.post("/api/cases/{case_id}/actions")
-def act(case_id: UUID, body: Act, tx: Tx, caller: Annotated[Caller, allow("case.act")]) -> Any:
+def act(case_id: UUID, body: Act, tx: Tx, caller: Annotated[Caller, allow("case.act")]) -> dict[str, Any]:
     """Take one step with a case."""
     place = (body.lon, body.lat) if body.lon is not None and body.lat is not None else None
     cases.act(
@@ -141,7 +143,7 @@ def act(case_id: UUID, body: Act, tx: Tx, caller: Annotated[Caller, allow("case.
 
 
 @router.put("/api/media/{sha256}", dependencies=[allow("media.write")])
-async def keep_photo(sha256: str, request: Request) -> Any:
+async def keep_photo(sha256: str, request: Request) -> dict[str, Any]:
     """Store a photo under its SHA-256. Sending it again is harmless."""
     content = await request.body()
     mime = files.keep(settings().home / "files", sha256, content)
@@ -157,7 +159,9 @@ def photo(sha256: str, case: UUID, tx: Tx, caller: Viewer) -> Response:
     return Response(content, media_type=kept.mime, headers=headers)
 
 
-def _report(tx: Tx, caller: Caller, body: PublicReport, response: Response, *, kind: str, channel: str) -> Any:
+def _report(
+    tx: Tx, caller: Caller, body: PublicReport, response: Response, *, kind: str, channel: str
+) -> dict[str, Any]:
     values = body.model_dump(exclude={"id", "photos", "occurred_at", "kind", "channel"})
     sent = Report(
         **values,
@@ -174,7 +178,7 @@ def _report(tx: Tx, caller: Caller, body: PublicReport, response: Response, *, k
     return case_views.receipt(made, name)
 
 
-def _detail(tx: Tx, caller: Caller, case_id: UUID) -> Any:
+def _detail(tx: Tx, caller: Caller, case_id: UUID) -> dict[str, Any]:
     row, events, attachments = register.whole_case(tx, caller, case_id)
     return case_views.detail(tx, rulebook(tx), row, events, attachments, caller, datetime.now(UTC))
 

@@ -25,7 +25,7 @@ def start(
     caller: Importer,
     tx: Tx,
     mapping: Annotated[str, Form(max_length=100_000)] = "",
-) -> Any:
+) -> dict[str, Any]:
     """Take a file and queue its import. ``mapping`` is the name of a mapping in data/ or a mapping's YAML text."""
     folder = settings().home / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +40,6 @@ def start(
 
 
 @router.get("/api/imports/{run_id}")
-def watch(run_id: UUID, tx: Tx, caller: Importer) -> Any:
+def watch(run_id: UUID, tx: Tx, caller: Importer) -> dict[str, Any]:
     """How an import is doing: its state, its counts, the first rows it refused."""
     return imports.get_run(tx, run_id)

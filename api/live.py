@@ -19,10 +19,10 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import case_views
 from api.access import Filtered, allow, caller_of, token_of
-from gis import db, errors, events, search, tracks
+from gis import db, errors, events, points_rows, search, tracks
 from gis.events import Cursor
 from gis.people import Caller
-from gis.points import CaseStore
+from gis.points import FACETS, CaseStore
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
 
@@ -119,7 +119,7 @@ class Hub:
     def _load(self) -> None:
         with db.transaction() as tx:
             self.cursor = events.horizon(tx)
-            self.store = CaseStore.load(tx)
+            self.store = CaseStore.load(tx, mark=str(self.cursor))
 
     def _follow(self) -> int:
         with db.transaction() as tx:
@@ -127,7 +127,7 @@ class Hub:
             if not rows:
                 return 0
             assert self.store is not None
-            self.store.refresh(tx, list({row.case_id for row in rows}))
+            self.store.refresh(tx, list({row.case_id for row in rows}), mark=str(cursor))
             groups: dict[tuple[Any, ...], list[Listener]] = {}
             with self._lock:
                 for listener in self._listeners:
@@ -179,10 +179,20 @@ def store() -> CaseStore:
 
 def count(caller: Caller, wanted: CaseFilter, facets: Sequence[str]) -> dict[str, Any]:
     """The number of visible cases that the filter keeps, and how they divide by each facet. Raises ``BadFilter``."""
+    points = store()
+    mask = points.mask(caller.scope, wanted, datetime.now(UTC), named_ids(wanted))
+    try:
+        return {"total": mask.count, "facets": points.facets(mask, facets)}
+    except KeyError as error:
+        raise errors.BadFilter(parameter="facets", value=str(error.args[0]), known=sorted(FACETS)) from error
+
+
+def named_ids(wanted: CaseFilter) -> list[UUID] | None:
+    """The cases that the parts of a filter keep which the point store does not hold; None when it holds them all."""
+    if not (wanted.q or wanted.component):
+        return None
     with db.transaction() as tx:
-        ids = search.text_matches(tx, caller, wanted)
-    mask = store().mask(caller.scope, wanted, datetime.now(UTC), ids)
-    return {"total": mask.count, "facets": store().facets(mask, facets)}
+        return points_rows.named_ids(tx, wanted)
 
 
 def state() -> bool:

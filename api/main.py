@@ -1,19 +1,20 @@
 """The application: a table of contents of what the outside can reach."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, ORJSONResponse, RedirectResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import access, cases, imports, live, maps, places, statistics, tracks
+from api import access, cases, imports, live, logs, maps, places, statistics, tiles, tracks
 from api.access import Tx, anyone
 from gis import errors, schema
 from gis.settings import ROOT, settings
@@ -38,15 +39,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def create_app() -> FastAPI:
     """The whole service as one ASGI application."""
+    logs.configure()
     app = FastAPI(
         title="Wangge 网格",
         version="0.1.0",
         lifespan=_lifespan,
         docs_url="/docs",
         redoc_url=None,
-        default_response_class=ORJSONResponse,
     )
-    for module in (access, cases, places, statistics, tracks, imports, live, maps):
+    for module in (access, cases, places, statistics, tracks, imports, live, maps, tiles):
         app.include_router(module.router)
     maps.mount(app)
     _health(app)
@@ -56,17 +57,18 @@ def create_app() -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)
     app.add_middleware(_Guard)
+    app.add_middleware(tiles.Tiles, resolve=access.caller_of, cases=live.store)  # outermost: tiles are many
     return app
 
 
 def _health(app: FastAPI) -> None:
     @app.get("/healthz", tags=["health"], dependencies=[anyone("load balancers ask")])
-    def healthz() -> Any:
+    def healthz() -> dict[str, Any]:
         """The process lives."""
         return {"status": "ok"}
 
     @app.get("/readyz", tags=["health"], dependencies=[anyone("load balancers ask")])
-    def readyz(tx: Tx) -> Any:
+    def readyz(tx: Tx) -> dict[str, Any]:
         """The database answers at the right revision, the town is loaded, the point store is filled."""
         state = schema.readiness(tx) | {"points": live.state()}
         if not all(state.values()):
@@ -81,7 +83,7 @@ def _pages(app: FastAPI) -> None:
     app.mount("/static", StaticFiles(directory=WEB), name="static")
 
     @app.get("/", include_in_schema=False, dependencies=[anyone("a redirect")])
-    def home() -> Any:
+    def home() -> RedirectResponse:
         return RedirectResponse("/wall")
 
     def page(name: str) -> Callable[[], FileResponse]:
@@ -140,8 +142,9 @@ def _cross_site(request: Request) -> errors.Problem | None:
     return None if urlsplit(origin).netloc == request.headers.get("host") else errors.CrossSite(origin=origin)
 
 
-def _render(problem: errors.Problem) -> Response:
-    return ORJSONResponse(problem.body(), problem.status, media_type="application/problem+json")
+def _render(problem: errors.Problem, headers: Mapping[str, str] | None = None) -> Response:
+    body = orjson.dumps(problem.body(), default=str)
+    return Response(body, problem.status, headers, media_type="application/problem+json")
 
 
 async def _problem(request: Request, problem: Exception) -> Response:
@@ -159,9 +162,8 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    problem = errors.NotFound() if error.status_code == 404 else errors.Malformed(str(error.detail), str(error.detail))
-    body = problem.body() | {"status": error.status_code}
-    return ORJSONResponse(body, error.status_code, media_type="application/problem+json", headers=error.headers)
+    known = {404: errors.NotFound, 405: errors.MethodNotAllowed}.get(error.status_code, errors.Malformed)
+    return _render(known(), error.headers)
 
 
 async def _internal(request: Request, error: Exception) -> Response:

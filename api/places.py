@@ -8,6 +8,7 @@ from pydantic import FiniteFloat
 
 from api.access import Tx, allow, anyone
 from gis import areas, components, gazetteer, geometry, register
+from gis.components import Component
 from gis.people import Caller
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
@@ -18,13 +19,13 @@ _MAP = [allow("map.view")]
 
 
 @router.get("/api/town", dependencies=[anyone("the login page and the public page name their town")])
-def town(tx: Tx) -> Any:
+def town(tx: Tx) -> dict[str, Any]:
     """The loaded town, its extent and whether it is synthetic."""
     return register.the_town(tx)
 
 
 @router.get("/api/locate", dependencies=[anyone("a public reporter sees which village and components are near")])
-def locate(tx: Tx, lon: FiniteFloat, lat: FiniteFloat, crs: str = geometry.STORED) -> Any:
+def locate(tx: Tx, lon: FiniteFloat, lat: FiniteFloat, crs: str = geometry.STORED) -> dict[str, Any]:
     """Village, grids, area class and the nearest components of a point."""
     at = geometry.to_4490(float(lon), float(lat), crs)
     place = areas.areas(tx).at(*at)
@@ -52,7 +53,7 @@ def locate(tx: Tx, lon: FiniteFloat, lat: FiniteFloat, crs: str = geometry.STORE
 @router.get("/api/places")
 def places(
     tx: Tx, caller: Viewer, q: Annotated[str, Query(max_length=100)], limit: Annotated[int, Query(ge=1, le=50)] = 10
-) -> Any:
+) -> dict[str, Any]:
     """What ``q`` may mean: a place, an address, a village, a grid, a component, a case."""
     return {"items": gazetteer.lookup(tx, caller, q.replace("\x00", ""), limit)}
 
@@ -67,7 +68,7 @@ def find_components(
     q: Annotated[str | None, Query(max_length=100)] = None,
     cursor: Annotated[str | None, Query(max_length=16)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
-) -> Any:
+) -> dict[str, Any]:
     """Components by code; ``next`` is the cursor of the next page."""
     box = CaseFilter.parse({"bbox": bbox}).bbox if bbox else None
     found = components.find(
@@ -84,20 +85,20 @@ def find_components(
 
 
 @router.get("/api/components/{code}", dependencies=_MAP)
-def component(code: str, tx: Tx) -> Any:
+def component(code: str, tx: Tx) -> Component:
     """One component."""
     return components.get(tx, code)
 
 
 @router.get("/api/grids/{code}", dependencies=_MAP)
-def grid(code: str, tx: Tx) -> Any:
+def grid(code: str, tx: Tx) -> dict[str, Any]:
     """One unit grid with its geometry."""
     found = register.grid(tx, code)
     return found | {"geom": json.loads(found["geom"])}
 
 
 @router.get("/api/divisions", dependencies=_MAP)
-def divisions(tx: Tx) -> Any:
+def divisions(tx: Tx) -> dict[str, Any]:
     """The villages as GeoJSON, EPSG:4490."""
     return {
         "type": "FeatureCollection",
@@ -119,13 +120,13 @@ def divisions(tx: Tx) -> Any:
 
 
 @router.get("/api/departments", dependencies=_MAP)
-def departments(tx: Tx) -> Any:
+def departments(tx: Tx) -> dict[str, Any]:
     """Every active department."""
     return {"items": register.departments(tx)}
 
 
 @router.get("/api/catalogue", dependencies=[anyone("a public reporter chooses a category")])
-def catalogue(tx: Tx) -> Any:
+def catalogue(tx: Tx) -> dict[str, Any]:
     """The catalogue the town codes cases in: groups and their categories."""
     book = rulebook(tx)
     found = book.catalogues[book.town_catalogue]
@@ -145,7 +146,7 @@ def catalogue(tx: Tx) -> Any:
 
 
 @router.get("/api/workflows/{code}", dependencies=_MAP)
-def workflow(code: str, tx: Tx) -> Any:
+def workflow(code: str, tx: Tx) -> dict[str, Any]:
     """The workflow in force: its states and actions."""
     flow = rulebook(tx).workflow(code)
     states = flow.states.values()

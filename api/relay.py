@@ -11,6 +11,7 @@ from threading import Event
 
 import structlog
 
+from api import logs
 from gis import cases, db, events, measures
 from gis.db import Connection
 from gis.search import ZONE
@@ -56,6 +57,7 @@ def run(stop: Event) -> None:
 
 def main() -> None:
     """Run until a signal comes."""
+    logs.configure()
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

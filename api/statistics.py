@@ -19,7 +19,7 @@ By = Literal["unit_grid", "village", "department", "day"]
 
 
 @router.get("/api/figures")
-def figures(tx: Tx, caller: Annotated[Caller, allow("case.view")]) -> Any:
+def figures(tx: Tx, caller: Annotated[Caller, allow("case.view")]) -> dict[str, Any]:
     """The wall's key figures with yesterday's at the same hour; each names the list behind it."""
     now = datetime.now(UTC)
     return {"at": now, "figures": [asdict(f) for f in statistics.figures(tx, caller, now)]}
@@ -35,7 +35,7 @@ def table(
     until: date | None = None,
     village: Annotated[str, Query(max_length=300)] = "",
     department: Annotated[str, Query(max_length=300)] = "",
-) -> Any:
+) -> dict[str, Any]:
     """Measures by grid, village, department or day, on the days ``since`` to ``until``, both included."""
     wanted = CaseFilter.parse({"village": village, "department": department})
     codes = [code.strip() for code in measures_.split(",") if code.strip()]
@@ -59,7 +59,7 @@ def behind(
     day_until: date | None = None,
     cursor: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
-) -> Any:
+) -> dict[str, Any]:
     """The cases a figure counts: the case filter narrows them, ``day_since``/``day_until`` bound the figure's day."""
     if measure not in measures.MEASURES:
         raise errors.NotFound(measure=measure, known=list(measures.MEASURES))

@@ -51,6 +51,9 @@ TooManyRequests = _problem("TooManyRequests", "too_many_requests", 429, "请求�
 # Form of the request
 Malformed = _problem("Malformed", "malformed", 422, "请求格式不对", "The request is malformed")
 UploadTooLarge = _problem("UploadTooLarge", "upload_too_large", 413, "上传文件过大", "The upload is too large")
+MethodNotAllowed = _problem(
+    "MethodNotAllowed", "method_not_allowed", 405, "不支持这种请求方法", "The method is not allowed here"
+)
 NotFound = _problem("NotFound", "not_found", 404, "没有找到", "Not found")
 CaseNotFound = _problem("CaseNotFound", "case_not_found", 404, "没有这个案件", "No such case")
 BadCursor = _problem("BadCursor", "bad_cursor", 400, "翻页位置无效", "The paging cursor is not valid")
@@ -133,17 +136,27 @@ MappingBad = _problem("MappingBad", "mapping_bad", 422, "映射文件有误", "T
 FileUnreadable = _problem("FileUnreadable", "file_unreadable", 422, "文件无法读取", "The file cannot be read")
 ImportRefused = _problem("ImportRefused", "import_refused", 422, "导入被整体拒绝", "The import was refused as a whole")
 NotAPhoto = _problem("NotAPhoto", "not_a_photo", 422, "不是有效的照片", "The file is not a photo")
-ValueUnknown = _problem("ValueUnknown", "value_unknown", 422, "取值没有对应关系", "The value has no meaning in the mapping")
+ValueUnknown = _problem(
+    "ValueUnknown", "value_unknown", 422, "取值没有对应关系", "The value has no meaning in the mapping"
+)
 DateBad = _problem("DateBad", "date_bad", 422, "日期无效", "The date is not valid")
 DateOrder = _problem("DateOrder", "date_order", 422, "日期先后颠倒", "The dates are in the wrong order")
-PointMismatch = _problem("PointMismatch", "point_mismatch", 422, "坐标字段与图形不符", "Coordinate fields and shape disagree")
+PointMismatch = _problem(
+    "PointMismatch", "point_mismatch", 422, "坐标字段与图形不符", "Coordinate fields and shape disagree"
+)
 GridUnknown = _problem("GridUnknown", "grid_unknown", 422, "没有这个网格", "No such grid")
-GridMismatch = _problem("GridMismatch", "grid_mismatch", 422, "所填网格与实际位置不符", "The declared grid is not where the place is")
+GridMismatch = _problem(
+    "GridMismatch", "grid_mismatch", 422, "所填网格与实际位置不符", "The declared grid is not where the place is"
+)
 GridOutside = _problem("GridOutside", "grid_outside", 422, "单元网格越出所属村居", "A unit grid leaves its village")
 GridCodeBad = _problem("GridCodeBad", "grid_code_bad", 422, "网格编码不合规", "The grid code breaks the coding rule")
 GridDuplicate = _problem("GridDuplicate", "grid_duplicate", 422, "网格编码重复", "Duplicate grid code")
-TownExists = _problem("TownExists", "town_exists", 409, "数据库中已有另一个镇", "The database already holds another town")
-TownDiffers = _problem("TownDiffers", "town_differs", 409, "镇数据与种子生成的不一致", "The town is not what its seed gives")
+TownExists = _problem(
+    "TownExists", "town_exists", 409, "数据库中已有另一个镇", "The database already holds another town"
+)
+TownDiffers = _problem(
+    "TownDiffers", "town_differs", 409, "镇数据与种子生成的不一致", "The town is not what its seed gives"
+)
 RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")
 
 # Service

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 
 from gis import definitions, errors
 from gis.db import Connection
@@ -189,7 +189,7 @@ def by_token(tx: Connection, opaque: str) -> Caller:
         .where(
             token.c.digest == _token_digest(opaque),
             token.c.revoked_at.is_(None),
-            func.coalesce(token.c.expires_at, "infinity") > func.now(),
+            or_(token.c.expires_at.is_(None), token.c.expires_at > func.now()),
             staff.c.active,
         )
     ).first()

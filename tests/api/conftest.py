@@ -7,6 +7,7 @@ from starlette.testclient import TestClient
 
 from api import access
 from api.main import create_app
+from gis.settings import settings
 
 PASSWORD = "wangge-demo-2026"
 
@@ -15,7 +16,7 @@ PASSWORD = "wangge-demo-2026"
 def client(database, tmp_path, monkeypatch) -> Iterator[TestClient]:
     """The running application; errors come back as answers, as they do from a server."""
     monkeypatch.setenv("WANGGE_HOME", str(tmp_path))
-    database.refresh()
+    settings.cache_clear()
     access.forget_callers()
     with TestClient(create_app(), raise_server_exceptions=False) as client:
         yield client

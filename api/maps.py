@@ -1,0 +1,31 @@
+"""Routes of maps: the stand-alone map of any filter."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Query, Response
+
+from api.access import Filtered, Tx, allow
+from gis.people import Caller
+from layers import folium_map
+
+router = APIRouter(tags=["maps"])
+
+
+def mount(app: FastAPI) -> None:
+    """Tiles come here."""
+
+
+@router.get("/api/maps/folium")
+def stand_alone(
+    tx: Tx,
+    caller: Annotated[Caller, allow("export.make")],
+    wanted: Filtered,
+    shade: Annotated[str, Query(max_length=30)] = "reported",
+    language: Annotated[str, Query(pattern="^(zh|en)$")] = "zh",
+) -> Response:
+    """A map of these cases as one HTML file that opens without a network."""
+    now = datetime.now(UTC)
+    html = folium_map.case_map(tx, caller, wanted, now, shade, language)
+    name = f"wangge-{now:%Y%m%d-%H%M}.html"
+    return Response(html, media_type="text/html", headers={"content-disposition": f'attachment; filename="{name}"'})
