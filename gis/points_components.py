@@ -26,6 +26,7 @@ class ComponentStore:
 
     def __init__(self, columns: Columns, dictionaries: dict[str, Dictionary], mark: str) -> None:
         self.dictionaries = dictionaries
+        self.mark = mark
         self.snapshot: Snapshot = Table(columns, mark).snapshot
         self._masks: Recent[Mask] = Recent(8)
 
