@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from coord_convert import transform as package
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
@@ -143,6 +143,7 @@ def test_a_file_is_judged_by_its_middle() -> None:
         geometry.check_file(np.zeros(5), np.zeros(5), "EPSG:4490", TOWN)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(town_points, town_points)
 def test_distance_equals_the_geodesic(a: tuple[float, float], b: tuple[float, float]) -> None:
     exact = Geod(ellps="GRS80").inv(*a, *b)[2]
@@ -160,6 +161,7 @@ def slow_morton(px: int, py: int) -> int:
     return sum(((px >> i & 1) << 2 * i) | ((py >> i & 1) << 2 * i + 1) for i in range(28))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.floats(-179.9, 179.9), st.floats(-85, 85))
 def test_world_pixel_equals_the_slippy_map(lon: float, lat: float) -> None:
     slow, fast = slow_pixel(lon, lat), geometry.world_pixel(lon, lat)
@@ -170,6 +172,7 @@ def test_world_pixel_equals_the_slippy_map(lon: float, lat: float) -> None:
     assert south - 1e-9 <= lat <= north + 1e-9
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**28 - 1), st.integers(0, 2**28 - 1))
 def test_interleaving_bit_by_bit(px: int, py: int) -> None:
     mk = geometry.interleave(px, py)
@@ -180,6 +183,7 @@ def test_interleaving_bit_by_bit(px: int, py: int) -> None:
     assert [int(part[0]) for part in geometry.deinterleave(array)] == [px, py]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(town_points, st.integers(0, 28))
 def test_a_tile_is_one_range(point: tuple[float, float], z: int) -> None:
     px, py = geometry.world_pixel(*point)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
@@ -43,6 +43,7 @@ def codes(n: int) -> list[str]:
     return [f"{i:06d}" for i in range(n)]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(polygons(), min_size=1, max_size=6),
     st.lists(st.tuples(quarters, quarters), min_size=1, max_size=30),

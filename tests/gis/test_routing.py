@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gis.areas import PlaceFacts
@@ -197,6 +197,7 @@ def rank(one: Rule) -> tuple[int, int, bool, bool]:
     )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rules, cases)
 def test_the_index_finds_what_a_scan_of_all_rules_finds(listed: list[dict[str, Any]], case: RoutingFacts) -> None:
     compiled = duty_list(*listed)
@@ -206,6 +207,7 @@ def test_the_index_finds_what_a_scan_of_all_rules_finds(listed: list[dict[str, A
     assert duty_list(*listed[::-1]).route(case).rule_id == expected
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rules, st.integers(0, 2**32 - 1))
 def test_bulk_equals_one_by_one(listed: list[dict[str, Any]], seed: int) -> None:
     compiled, rng, n = duty_list(*listed), np.random.default_rng(seed), 40
