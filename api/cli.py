@@ -35,8 +35,8 @@ class _App(typer.Typer):
             Console(stderr=True, soft_wrap=True).print(f"wangge: {trouble}", style="red", markup=False)
         except ValidationError as wrong:
             for each in wrong.errors():
-                name = "".join(f"WANGGE_{part}".upper() for part in each["loc"])
-                typer.echo(f"wangge: setting {name} {each['msg']}".replace("  ", " "), err=True)
+                name = "".join(f"WANGGE_{part}: ".upper() for part in each["loc"])
+                typer.echo(f"wangge: {name}{each['msg'].removeprefix('Value error, ')}", err=True)
         sys.exit(1)
 
 

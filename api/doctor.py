@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from api import servers
 from api.servers import Trouble
 from api.up import Home, address, port_free
-from gis import schema
+from gis import db, inventory, schema
 from gis.errors import Problem
 from gis.settings import ROOT, settings
 
@@ -115,7 +115,33 @@ def _database() -> str:
     at, head = schema.current_revision(url), schema.head_revision()
     if at != head:
         raise Missing(f"schema {at or 'none'}, the code wants {head}: `wangge migrate`")
-    return f"{schema.exercise(url)}, schema {at}"
+    return f"{schema.exercise(url)}, schema {at}; {url}"
+
+
+def _inventory() -> inventory.Inventory:
+    url = _owner_url()
+    if schema.current_revision(url) is None:
+        raise Missing("no schema yet: `wangge migrate`")
+    engine = db.make_engine(url, pool_size=1)
+    try:
+        with db.transaction(engine) as tx:
+            return inventory.take(tx)
+    finally:
+        engine.dispose()
+
+
+def _town() -> str:
+    found = _inventory()
+    if found.town is None:
+        raise Missing("no town: `wangge up --demo`, `wangge town load` or `wangge town init`")
+    return f"{found.town}: " + ", ".join(f"{name} {count:,}" for name, count in found.rows.items())
+
+
+def _definitions() -> str:
+    found = _inventory().definitions
+    if not found:
+        raise Missing("none published: they come with the town")
+    return ", ".join(f"{kind} {count}" for kind, count in found.items())
 
 
 _CHECKS: dict[str, Callable[[], str]] = {
@@ -130,21 +156,21 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "Disk": _disk,
     "Port": _port,
     "Database": _database,
+    "Town": _town,
+    "Definitions": _definitions,
 }
 
 
 def examine(console: Console) -> bool:
     """Print the page; True when nothing that is needed is missing."""
-    table = Table(box=None, show_header=False, pad_edge=False)
     well = True
     for name, check in _CHECKS.items():
         try:
-            table.add_row("[green]ok[/]", name, check())
+            colour, state, words = "green", "ok", check()
         except Missing as lack:
-            table.add_row("[red]missing[/]" if lack.needed else "[yellow]without[/]", name, str(lack))
-            well = well and not lack.needed
+            colour, state, words = ("red", "missing", str(lack)) if lack.needed else ("yellow", "without", str(lack))
         except (Trouble, Problem, OSError, subprocess.SubprocessError) as trouble:
-            table.add_row("[red]missing[/]", name, str(trouble))
-            well = False
-    console.print(table)
+            colour, state, words = "red", "missing", str(trouble)
+        console.print(f"[{colour}]{state:8}[/] {name:14} {escape(words)}")
+        well = well and state != "missing"
     return well

@@ -286,16 +286,17 @@ def _start_servers(home: Home, stack: ExitStack, console: Console) -> list[serve
 
 
 def _have_town(console: Console) -> None:
-    """The demo's town, or the one that is there; definition files that changed are published."""
+    """The town that is there, or else the demo's; definition files that changed are published."""
     here = settings()
-    assert here.database_url
-    if here.demo:
-        load_demo_town(here, console)
-        return
     with db.transaction() as tx:
-        if not schema.readiness(tx)["town"]:
-            raise Trouble("There is no town yet: `wangge town init`, `wangge town load`, or `wangge up --demo`")
-        rulebook.load_files(tx, here.data_dir)
+        there = schema.readiness(tx)["town"]
+        if there:
+            rulebook.load_files(tx, here.data_dir)
+    if there:
+        return
+    if not here.demo:
+        raise Trouble("There is no town yet: `wangge town init`, `wangge town load`, or `wangge up --demo`")
+    load_demo_town(here, console)
 
 
 def _start_child(home: Home, stack: ExitStack, name: str) -> Child:

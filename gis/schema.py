@@ -19,7 +19,8 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from gis.db import make_engine
+from gis.db import Engine, make_engine
+from gis.errors import Unavailable
 from gis.tables import Xid8, metadata
 
 APPEND_ONLY = ("case_event", "audit")
@@ -43,27 +44,36 @@ def _config(connection: Connection | None = None) -> Config:
 
 @contextmanager
 def _connection(url: str) -> Iterator[Connection]:
-    """One committed connection as the schema's owner, on an engine of its own."""
+    """One committed connection on an engine of its own. Raises Unavailable when the server does not answer."""
+    with _engine(url) as engine, engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[Engine]:
     engine = make_engine(url, pool_size=1, statement_timeout_s=0)
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield engine
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None):
+            raise  # the server answers; what it says is no matter of reaching it
+        first = str(error.orig).strip().splitlines()[0]
+        raise Unavailable(zh="连不上数据库", en="The database does not answer", why=first) from error
     finally:
         engine.dispose()
 
 
 def prepare(admin_url: str, database: str, service_role: str) -> None:
     """Create `database` and the login `service_role` on the server behind `admin_url`, where they are missing."""
-    engine = make_engine(admin_url, pool_size=1, statement_timeout_s=0)
-    quote = engine.dialect.identifier_preparer.quote
-    try:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if not connection.scalar(text("select 1 from pg_roles where rolname = :name"), {"name": service_role}):
-                connection.execute(text(f"CREATE ROLE {quote(service_role)} LOGIN"))
-            if not connection.scalar(text("select 1 from pg_database where datname = :name"), {"name": database}):
-                connection.execute(text(f"CREATE DATABASE {quote(database)}"))
-    finally:
-        engine.dispose()
+    with (
+        _engine(admin_url) as engine,
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
+        quote = engine.dialect.identifier_preparer.quote
+        if not connection.scalar(text("select 1 from pg_roles where rolname = :name"), {"name": service_role}):
+            connection.execute(text(f"CREATE ROLE {quote(service_role)} LOGIN"))
+        if not connection.scalar(text("select 1 from pg_database where datname = :name"), {"name": database}):
+            connection.execute(text(f"CREATE DATABASE {quote(database)}"))
 
 
 def exercise(url: str) -> str:
@@ -87,7 +97,7 @@ def answers(url: str) -> bool:
     try:
         with _connection(url) as connection:
             return bool(connection.scalar(text("select true")))
-    except OperationalError:
+    except (Unavailable, OperationalError):
         return False
 
 
