@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterable
 from rich.console import Console
 
 from gis.settings import settings
-from tests.bench import routing_bulk
+from tests.bench import census_import, routing_bulk
 from tests.bench.harness import Bench, Figure
 
 # Each figure: its name, and what measures it. A measurement may answer with several figures, the first named so.
 FIGURES: dict[str, Callable[[Bench], Figure | Iterable[Figure]]] = {
     routing_bulk.NAME: routing_bulk.run,
+    census_import.NAME: census_import.run,
 }
 
 
