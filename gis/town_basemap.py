@@ -13,6 +13,9 @@ from gis.town_ways import Ways
 
 GREEN = {"green": "park", "orchard": "orchard"}
 
+BEYOND = 400.0
+"""Metres for which the river is drawn past the town."""
+
 
 @dataclass(frozen=True)
 class Feature:
@@ -42,7 +45,7 @@ def draw_basemap(ground: Ground, grids: Grids, ways: Ways, plots: Plots, buildin
             drawn += [Feature("green", GREEN[use], "", p) for p in _areas(land)]
         else:
             drawn += [Feature("parcel", use, "", p) for p in _areas(land)]
-    drawn += [Feature("water", "river", ground.river_name, p) for p in _areas(ground.river)]
+    drawn += [Feature("water", "river", ground.river_name, p) for p in _areas(_river(ground))]
     for name, width, line in ground.canals:
         bed = shapely.intersection(shapely.buffer(line, width / 2, quad_segs=4), ground.outline)
         drawn += [Feature("water", "canal", name, p) for p in _areas(bed)]
@@ -50,6 +53,12 @@ def draw_basemap(ground: Ground, grids: Grids, ways: Ways, plots: Plots, buildin
         drawn += [Feature("road", kind, c.name, shapely.simplify(c.line, 0.3)) for c in ways.lines[kind]]
     drawn += [Feature("building", use, "", shape) for use, shape in zip(buildings.use, buildings.shape, strict=True)]
     return drawn
+
+
+def _river(ground: Ground) -> object:
+    """Both halves of the river, a little further than the town: a river does not end at a border."""
+    ring = np.vstack([shapely.get_coordinates(ground.bank), shapely.get_coordinates(ground.far_bank)[::-1]])
+    return shapely.intersection(shapely.Polygon(ring), shapely.buffer(shapely.envelope(ground.outline), BEYOND))
 
 
 def _shore(land: object) -> object:

@@ -35,15 +35,23 @@ def faces(lines: list[LineString]) -> Shapes:
 
 
 def split(polygon: Polygon, line: LineString) -> tuple[list[Polygon], list[LineString]]:
-    """The parts a line cuts a polygon into, and the pieces of the line inside it."""
+    """The parts a line cuts a polygon into, and the pieces of the line inside it, a little longer at both ends."""
     noded = shapely.union_all([polygon.boundary, line])
     parts = [p for p in shapely.get_parts(shapely.polygonize([noded])) if polygon.contains(p.representative_point())]
-    inside = [
-        g
-        for g in shapely.get_parts(shapely.intersection(line, polygon))
-        if g.geom_type == "LineString" and g.length > 1
-    ]
+    inside = [_longer(g) for g in shapely.get_parts(shapely.intersection(line, polygon)) if g.geom_type == "LineString"]
     return parts, inside
+
+
+def _longer(line: LineString, by: float = 5 * SNAP) -> LineString:
+    """The line a little longer at both ends: snapped to the grid, a line that only just reached a border may not.
+
+    What sticks out beyond the border is a loose end, which makes no face.
+    """
+    xy = shapely.get_coordinates(line)
+    for end, inner in ((0, 1), (-1, -2)):
+        step = xy[end] - xy[inner]
+        xy[end] = xy[end] + step / max(float(np.hypot(*step)), 1e-9) * by
+    return LineString(xy)
 
 
 def halve(

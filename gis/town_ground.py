@@ -49,11 +49,15 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Ground:
-    """The plan in metres around the centre. ``lines`` part all land down to unit grids; canals: name, width, line."""
+    """The plan in metres around the centre. ``lines`` part all land down to unit grids; canals: name, width, line.
+
+    ``river`` is the half within the town; ``bank`` is its west side, ``far_bank`` the other side, beyond the border.
+    """
 
     outline: Polygon
     river: Polygon
     river_name: str
+    far_bank: LineString
     bank: LineString
     canals: tuple[tuple[str, float, LineString], ...]
     blocks: tuple[Block, ...]
@@ -86,7 +90,7 @@ class Plan:
 
     def line(self, path: list[list[float]]) -> LineString:
         """A plan path as a bent line."""
-        return shapely.simplify(LineString(self.bend(_dense(np.asarray(path, dtype=float), 40.0))), 0.25)
+        return shapely.simplify(LineString(self.bend(_dense(_rounded(np.asarray(path, dtype=float)), 40.0))), 0.25)
 
     def river_line(self, inland: float, reach: float = 4600.0) -> LineString:
         """The river's middle line, or a line that many metres west of it, from south to north."""
@@ -136,7 +140,8 @@ def lay_ground(spec: TownSpec) -> Ground:
     lines += _cut_blocks(spec, lines, outline, zoned)
     blocks = _settle(spec, plan, faces([outline.exterior, *(c.line for c in lines)]), zoned)
     parcels, cuts = _cut_parcels(spec, blocks)
-    return Ground(outline, river, river_spec["name"], bank, canals, blocks, parcels, (*lines, *cuts))
+    far_bank = plan.river_line(-river_spec["bank"])
+    return Ground(outline, river, river_spec["name"], far_bank, bank, canals, blocks, parcels, (*lines, *cuts))
 
 
 def _frame(
@@ -145,7 +150,12 @@ def _frame(
     """The named roads, the bank and the road on the levee."""
     ground = spec.body["ground"]
     edge = outline.exterior.difference(river.buffer(1.0))
-    found = [Cut(ground["edge_road"]["kind"], ground["edge_road"]["name"], g) for g in _parts(shapely.line_merge(edge))]
+    sides = ground["edge_road"]
+    found = [
+        Cut(sides["kind"], sides["names"][_side(outline, piece)], piece)
+        for line in _parts(shapely.line_merge(edge))
+        for piece in _at_corners(line)
+    ]
     found += [Cut("", "", g) for g in _inside(bank, outline)]
     found += [Cut("secondary", ground["river"]["levee_road"], g) for g in _inside(levee, outline)]
     roads = [
@@ -153,7 +163,7 @@ def _frame(
         for kind, name, path in ground["roads"]
         for g in _inside(plan.line(path), outline if kind == "trunk" else shore)
     ]
-    return found + _trim(roads, [c.line for c in found])
+    return found + _trim(roads, [*(c.line for c in found), outline.exterior])
 
 
 def _trim(roads: list[Cut], others: list[LineString], reach: float = 260.0) -> list[Cut]:
@@ -238,12 +248,17 @@ def _settle(spec: TownSpec, plan: Plan, lands: Shapes, zones: _Zones) -> tuple[B
     codes = sorted(spec.hearts)
     heart = plan.bend(np.array([spec.hearts[c][:2] for c in codes]))
     pull = np.array([spec.hearts[c][2] for c in codes])
-    middle = shapely.get_coordinates(shapely.point_on_surface(lands))
+    middle_points = shapely.point_on_surface(lands)
+    middle = shapely.get_coordinates(middle_points)
     far = np.hypot(*(middle[:, None, :] - heart[None, :, :]).transpose(2, 0, 1)) / pull[None, :]
     village = np.argmin(far, axis=1)
+    zone = [zones.at(land) for land in lands]
+    # The river and its bank go with the land behind them.
+    strip = np.array([z in ("water", "green") for z in zone])
+    behind = np.flatnonzero(~strip)
+    village[strip] = village[behind[shapely.STRtree(middle_points[~strip]).nearest(middle_points[strip])]]
     left, right, _ = shared_edges(lands)
     village = one_piece(village, far, neighbours(len(lands), left, right))
-    zone = [zones.at(land) for land in lands]
     low, high = spec.body["ground"]["village_core_ha"]
     for k, code in enumerate(codes):
         mine = [i for i in np.argsort(far[:, k], kind="stable").tolist() if village[i] == k]
@@ -323,6 +338,34 @@ def clean_faces(lines: tuple[Cut, ...], outline: Polygon, parcels: tuple[Parcel,
         group[group == i] = target
     kept, index = np.unique(group, return_inverse=True)
     return dissolve(cells, index.reshape(-1), len(kept)), owner[kept]
+
+
+def _at_corners(line: LineString) -> list[LineString]:
+    """The line broken where it turns by more than 50 degrees."""
+    xy = shapely.get_coordinates(line)
+    step = np.diff(xy, axis=0)
+    turn = np.diff(np.arctan2(step[:, 1], step[:, 0]))
+    sharp = np.flatnonzero(np.abs((turn + np.pi) % (2 * np.pi) - np.pi) > np.radians(50)) + 1
+    ends = [0, *sharp.tolist(), len(xy) - 1]
+    return [LineString(xy[a : b + 1]) for a, b in pairwise(ends)]
+
+
+def _side(outline: Polygon, piece: LineString) -> str:
+    """Which way the outline's piece faces: west, north, south or east."""
+    (x0, y0), (x1, y1) = piece.coords[0], piece.coords[-1]
+    middle = piece.interpolate(0.5, normalized=True)
+    if abs(x1 - x0) >= abs(y1 - y0):
+        return "south" if outline.contains(shapely.Point(middle.x, middle.y + 30)) else "north"
+    return "west" if outline.contains(shapely.Point(middle.x + 30, middle.y)) else "east"
+
+
+def _rounded(path: Floats) -> Floats:
+    """The path with its corners cut three times (Chaikin), ends kept."""
+    for _ in range(3):
+        a, b = path[:-1], path[1:]
+        cut = np.stack([0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b], axis=1).reshape(-1, 2)
+        path = np.vstack([path[:1], cut[1:-1], path[-1:]]) if len(path) > 2 else path
+    return path
 
 
 def _always(hectares: float) -> Callable[[Polygon], float]:

@@ -18,6 +18,7 @@ from gis.geometry import morton
 from gis.town import Town
 from gis.town_cut import Shapes
 from gis.town_people import NAMESPACE, ZONE, Person, roster
+from gis.town_spec import TownSpec
 
 DEMO_PASSWORD = "wangge-demo-2026"
 """Of every account of a synthetic town, printed at its start. Real people never get it."""
@@ -28,6 +29,17 @@ _SQUARE = shapely.multipolygons
 
 def _quiet(step: str, done: int, total: int) -> None:
     """Reports to nobody."""
+
+
+def is_loaded(tx: Connection, spec: TownSpec) -> bool:
+    """Whether the town of this seed is there, without drawing it anew (gis.town_check.verify compares every digit).
+
+    Raises TownExists when another town is there.
+    """
+    there = tx.execute(select(tables.town.c.code, tables.town.c.name, tables.town.c.seed)).first()
+    if there is not None and (there.code, there.seed) != (spec.code, spec.seed):
+        raise TownExists(there=there.code, name=there.name, seed=there.seed, wanted=spec.code, wanted_seed=spec.seed)
+    return there is not None
 
 
 def load(tx: Connection, town: Town, progress: Progress = _quiet, *, today: date | None = None) -> bool:

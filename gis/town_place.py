@@ -1,7 +1,7 @@
 """How things are placed on a plan: along ways, at junctions, on land, beside buildings. Knows no categories."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ STEPS = np.array([-0.5, -0.25, 0.0, 0.25, 0.5])
 
 @dataclass(frozen=True)
 class Land:
-    """Everything things are placed on. All geometry in plan metres."""
+    """Everything things are placed on. All geometry in plan metres; ``taken`` grows with every rectangle placed."""
 
     spec: TownSpec
     ground: Ground
@@ -31,6 +31,7 @@ class Land:
     buildings: Buildings
     cells: "shapely.STRtree"
     built: "shapely.STRtree"
+    taken: list[object] = field(default_factory=list)
 
     def uses_at(self, points: Shapes) -> "np.ndarray[tuple[int], np.dtype[np.str_]]":
         """The use of the unit grid at each point, "" outside the town."""
@@ -258,8 +259,12 @@ def rectangles(land: Land, rule: Rule, rng: np.random.Generator) -> Shapes:
     hit, _ = land.built.query(shapes, predicate="intersects")
     keep = shapely.covers(land.grids.parcels[number.astype(int)], shapes)
     keep[hit] = False
+    if land.taken:
+        hit, _ = shapely.STRtree(land.taken).query(shapes, predicate="intersects")
+        keep[hit] = False
     if keep.sum() < int(rule.get("least", 0)):
         keep[:] = True
+    land.taken.extend(shapes[keep])
     return np.asarray(shapes[keep], dtype=object)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import shapely
-from pypinyin import Style, lazy_pinyin
+from pypinyin import lazy_pinyin
 
 from gis.town_buildings import Buildings
 from gis.town_cut import Floats
@@ -132,5 +132,6 @@ def _road_doors(buildings: Buildings, doors: _Doors) -> Iterator[Place]:
 def search_text(name: str, address: str) -> str:
     """What a place is found by: name, address, pinyin and initials, lower case."""
     syllables = lazy_pinyin(name)
-    initials = lazy_pinyin(name, style=Style.FIRST_LETTER)
+    # What is not Chinese comes back as it was and is kept whole: 府前街29号 is fqj29h.
+    initials = [s if s in name else s[:1] for s in syllables]
     return " ".join([name, address, "".join(syllables), "".join(initials)]).lower()

@@ -1,9 +1,10 @@
 """The way network of a plan: junctions, points along ways, road surface. Knows only planar metres."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
+from shapely import Polygon
 
 from gis.town_cut import SNAP, Cut, Floats, Ints, Shapes
 from gis.town_ground import DRAWN, Ground
@@ -61,14 +62,20 @@ class Ways:
 
     def __init__(self, spec: TownSpec, ground: Ground) -> None:
         self.width: dict[str, float] = {k: float(w) for k, w in spec.body["ground"]["road_width"].items()}
-        self.lines: dict[str, list[Cut]] = {k: [c for c in ground.lines if c.kind == k] for k in DRAWN}
+        beds = shapely.buffer([line for _, _, line in ground.canals], [w / 2 for _, w, _ in ground.canals], quad_segs=4)
+        self.lines: dict[str, list[Cut]] = {
+            k: [c for cut in ground.lines if cut.kind == k for c in _ashore(cut, shapely.union_all(beds))]
+            for k in DRAWN
+        }
         self.junctions = self._junctions()
         self._near = shapely.STRtree(shapely.points(self.junctions.x, self.junctions.y))
         self._surface = {
             k: shapely.buffer([c.line for c in cuts], self.width[k] / 2, cap_style="flat", quad_segs=2)
             for k, cuts in self.lines.items()
         }
-        self._ground_tree = shapely.STRtree(np.concatenate([np.asarray(self._surface[k], dtype=object) for k in DRAWN]))
+        self._ground_tree = shapely.STRtree(
+            np.concatenate([*(np.asarray(self._surface[k], dtype=object) for k in DRAWN), np.atleast_1d(beds)])
+        )
 
     def _junctions(self) -> Junctions:
         all_lines = np.array([c.line for k in DRAWN for c in self.lines[k]], dtype=object)
@@ -118,7 +125,7 @@ class Ways:
         return spots.pick(keep)
 
     def off_road(self, lands: Shapes) -> Shapes:
-        """Each land without the surface of the ways on it: polygons, multipolygons or empty."""
+        """Each land without the surface of the ways and canals on it: polygons, multipolygons or empty."""
         surface = self._ground_tree.geometries
         land, road = self._ground_tree.query(lands, predicate="intersects")
         out = lands.copy()
@@ -127,6 +134,14 @@ class Ways:
             if start[i + 1] > start[i]:
                 out[i] = shapely.difference(lands[i], shapely.union_all(surface[road[start[i] : start[i + 1]]]))
         return out
+
+
+def _ashore(cut: Cut, beds: Polygon) -> list[Cut]:
+    """The cut without what lies in a canal: small ways end at the water, only roads have bridges."""
+    if cut.kind in ("trunk", "main") or not cut.line.intersects(beds):
+        return [cut]
+    parts = shapely.get_parts(shapely.difference(cut.line, beds))
+    return [replace(cut, line=part) for part in parts if part.length > 8]
 
 
 def along_lines(lines: Shapes, every: float, *, phase: float = 0.5) -> Spots:

@@ -16,7 +16,7 @@ from gis.town_check import check_tiling, verify
 from gis.town_cut import neighbours, pieces, shared_edges
 from gis.town_frame import Frame
 from gis.town_grids import BAND
-from gis.town_load import load
+from gis.town_load import is_loaded, load
 from gis.town_spec import read_spec
 
 
@@ -281,6 +281,9 @@ def test_load_fills_every_table_and_once_only(bare: Connection, small: Town) -> 
         2026, 11, 19
     )  # 07:00 in Beijing, in UTC
     assert not load(tx, small, today=day)
+    assert is_loaded(tx, read_spec(small=True))
+    with pytest.raises(TownExists):
+        is_loaded(tx, read_spec())
 
 
 def test_another_town_is_not_loaded_over(tx: Connection, small: Town) -> None:
