@@ -1,4 +1,4 @@
-"""`wangge doctor`: what this machine and installation have and lack, on one page. Changes nothing."""
+"""`wangge doctor`: what this machine and installation have and lack, on one page. Starts nothing."""
 
 import platform
 import shutil

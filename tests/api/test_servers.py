@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import redis
@@ -244,3 +245,60 @@ def test_a_busy_port_is_noticed() -> None:
         port = busy.getsockname()[1]
         assert not up.port_free("127.0.0.1", port)
     assert up.port_free("127.0.0.1", port)
+
+
+def test_the_whole_service_survives_kill_9_and_stops_cleanly(home: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    unset = {"WANGGE_DATABASE_URL", "WANGGE_OWNER_DATABASE_URL", "WANGGE_REDIS_URL", "WANGGE_DEMO"}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {"WANGGE_HOME": str(home / "wangge"), "WANGGE_PORT": str(port)}
+    wangge = str(Path(sys.executable).parent / "wangge")
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([wangge, *words], env=environment, capture_output=True, text=True)
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def ours() -> list[psutil.Process]:
+        found = [each for each in psutil.process_iter(["cmdline"]) if str(home) in " ".join(each.info["cmdline"] or [])]
+        return found + _marked(up.Home(home / "wangge").token())
+
+    refused = run("up")
+    assert refused.returncode == 1
+    assert "There is no town yet" in refused.stderr
+    loaded = run("town", "load", "--small")
+    assert loaded.returncode == 0, loaded.stderr
+    assert ours() == []
+
+    with (home / "said").open("w") as said:
+        for ended_by in (signal.SIGKILL, signal.SIGINT):
+            supervisor = subprocess.Popen([wangge, "up", "--demo"], env=environment, stdout=said, stderr=said)
+            until(ready, 120)
+            if ended_by == signal.SIGKILL:
+                second = run("up", "--demo")
+                assert second.returncode == 1
+                assert f"Already running as process {supervisor.pid}" in second.stderr
+                for process in [psutil.Process(supervisor.pid), *ours()]:
+                    servers.signal_to(process, signal.SIGKILL)
+            supervisor.send_signal(ended_by)
+            supervisor.wait(60)
+    assert supervisor.returncode == 0
+    assert (home / "said").read_text().endswith("stopped\n")
+    assert ours() == []
+
+
+def _marked(token: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(up.MARK) == token:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
