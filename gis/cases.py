@@ -22,13 +22,12 @@ from gis.db import Connection
 from gis.digest import sm3
 from gis.people import SYSTEM, Caller
 from gis.routing import Routing, RoutingFacts
-from gis.rulebook import Rulebook, rulebook
+from gis.rulebook import CHANNELS, Rulebook, rulebook
 from gis.search import ZONE
 from gis.tables import attachment, case, case_event, component, delivery, department
 from gis.workflow import Step, Workflow
 from gis.worktime import Calendar, Limit
 
-CHANNELS = ("patrol", "public", "hotline", "video", "superior", "sensor", "leader")
 # Nothing may have happened later than this after now: phones' clocks are not exact.
 AHEAD = timedelta(minutes=5)
 # No letters that look alike: a query code is read out over the telephone.
@@ -340,7 +339,8 @@ def act(
     if expected_seq is not None and expected_seq != row["seq"]:
         raise _stale(tx, row, expected_seq)
     now = datetime.now(UTC)
-    moment = min(at or now, now + AHEAD)
+    # A phone's clock may be wrong, but nothing happens before what happened before it.
+    moment = now if at is None else max(min(at, now + AHEAD), _last_moment(tx, row))
     book = rulebook(tx)
     flow = flow_of(tx, book, row)
     step = workflow.step(flow, row, action, roles, payload)
@@ -352,6 +352,13 @@ def act(
     tx.execute(update(case).where(case.c.id == case_id).values(changes))
     _append(tx, event, photos, "after" if step.action.code == "handle" else "check")
     return int(event["seq"])
+
+
+def _last_moment(tx: Connection, row: Mapping[str, Any]) -> datetime:
+    moment: datetime = tx.execute(
+        select(case_event.c.happened_at).where(case_event.c.case_id == row["id"], case_event.c.seq == row["seq"])
+    ).scalar_one()
+    return moment
 
 
 def flow_of(tx: Connection, book: Rulebook, row: Mapping[str, Any]) -> Workflow:

@@ -18,7 +18,7 @@ _MAX_PIXELS = 100_000_000
 def keep(folder: Path, sha256_hex: str, content: bytes) -> str:
     """Store a photo durably; returns its media type. Storing it again is harmless.
 
-    Raises ``NotAPhoto`` when the bytes are no JPEG, PNG or WebP picture, ``Malformed`` when they are not the ones named.
+    Raises ``NotAPhoto`` when the bytes are no JPEG, PNG or WebP, ``Malformed`` when they are not the ones named.
     """
     if hashlib.sha256(content).hexdigest() != sha256_hex.lower():
         raise errors.Malformed(field="sha256", why="the content has another digest")

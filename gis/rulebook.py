@@ -17,9 +17,11 @@ from gis import definitions, errors, map_layers, people, workflow
 from gis.catalogue import Catalogue, FilingStandard
 from gis.db import Connection
 from gis.routing import DutyList
-from gis.tables import definition, town
+from gis.tables import definition, department, town
 from gis.workflow import Workflow
 from gis.worktime import Calendar
+
+CHANNELS = ("patrol", "public", "hotline", "video", "superior", "sensor", "leader")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
 
     Returns {"kind/code": version}. Raises ``DefinitionBad``.
     """
-    return definitions.load_files(tx, data_dir)
+    loaded = definitions.load_files(tx, data_dir)
+    if tx.execute(select(town.c.code)).first() is not None:
+        check_names(tx)
+    return loaded
 
 
 @dataclass(frozen=True)
@@ -139,4 +144,18 @@ def _build(tx: Connection, home: Any, newest: Mapping[tuple[str, str], int]) -> 
         duty_list=only("duty_list"),
         workflows=every("workflow"),
         versions={f"{kind}/{code}": number for (kind, code), number in sorted(newest.items())},
+    )
+
+
+def check_names(tx: Connection) -> None:
+    """Refuse a duty list in force that names a category, department, channel or workflow that does not exist.
+
+    Raises ``DefinitionBad`` with the rule and the field. Departments come with the town, so this follows its loading.
+    """
+    book = rulebook(tx)
+    book.duty_list.check_names(
+        categories=[(c.kind, c.code) for c in book.catalogues[book.town_catalogue]],
+        departments=tx.execute(select(department.c.code)).scalars().all(),
+        channels=CHANNELS,
+        workflows=book.workflows,
     )

@@ -20,7 +20,7 @@ BEIJING = ZoneInfo("Asia/Shanghai")
 FIRST = date(2025, 9, 22)
 MINUTE = timedelta(minutes=1)
 MICROSECOND = timedelta(microseconds=1)
-OFFICE = Calendar(date(2025, 1, 1), date(2026, 12, 31))
+OFFICE = Calendar(date(2025, 1, 1), date(2027, 12, 31))
 
 
 def at(text: str) -> datetime:
@@ -218,7 +218,7 @@ def test_the_beijing_calendar_knows_the_official_make_up_days() -> None:
     calendar = beijing()
     assert calendar.is_workday(date(2024, 10, 12))  # a Saturday
     assert not calendar.is_workday(date(2026, 2, 23))  # a Monday of the Spring Festival
-    assert (calendar.known_from, calendar.known_to) == (date(2024, 1, 1), date(2026, 12, 31))
+    assert (calendar.known_from, calendar.known_to) == (date(2024, 1, 1), date(2027, 12, 31))
     assert calendar.day_length == timedelta(hours=8)
 
 
@@ -230,11 +230,11 @@ def test_other_zones_of_the_moments_do_not_matter() -> None:
 
 def test_working_clocks_refuse_to_guess_past_the_calendar() -> None:
     calendar = beijing()
-    start = at("2026-12-31T17:00")
-    assert due(start, Limit.parse("1工作时"), calendar) == at("2026-12-31T18:00")
+    start = at("2027-12-31T17:00")
+    assert due(start, Limit.parse("1工作时"), calendar) == at("2027-12-31T18:00")
     with pytest.raises(errors.BeyondCalendar) as refused:
         due(start, Limit.parse("2工作时"), calendar)
-    assert refused.value.detail["known_to"] == "2026-12-31"
+    assert refused.value.detail["known_to"] == "2027-12-31"
     with pytest.raises(errors.BeyondCalendar):
         due(at("2023-12-31T09:00"), Limit.parse("1工作时"), calendar)
     with pytest.raises(errors.BeyondCalendar):
