@@ -1,0 +1,6 @@
+import { createApp } from 'vue'
+
+import '../shared/base.css'
+import LoginPage from './LoginPage.vue'
+
+createApp(LoginPage).mount('#app')

@@ -1,0 +1,102 @@
+/** The one way the pages speak to the server. Knows addresses and refusals; keeps no state. */
+import type {
+  CaseCount,
+  CaseDetail,
+  CasePage,
+  Catalogue,
+  Facts,
+  Figure,
+  Me,
+  Named,
+  Place,
+  Position,
+  ProblemBody,
+  Statistics,
+  Town,
+} from './types'
+
+/** A refusal or a failure to reach the server; `code` is what the help desk asks for. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    readonly zh: string,
+    readonly en: string,
+  ) {
+    super(`${code}: ${en}`)
+  }
+}
+
+function toLogin(): void {
+  if (location.pathname === '/login') return
+  const here = location.pathname + location.search + location.hash
+  location.assign(`/login?next=${encodeURIComponent(here)}`)
+}
+
+async function refusal(answer: Response): Promise<ApiError> {
+  const body = (await answer.json().catch(() => null)) as Partial<ProblemBody> | null
+  const code = body?.code ?? `http_${answer.status}`
+  return new ApiError(answer.status, code, body?.title ?? '服务器没有给出说明', body?.title_en ?? 'The server gave no reason')
+}
+
+async function request<T>(path: string, init: RequestInit = {}): Promise<T> {
+  let answer: Response
+  try {
+    answer = await fetch(path, { credentials: 'same-origin', ...init })
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiError(0, 'unreachable', '连不上服务器', 'The server cannot be reached')
+  }
+  if (!answer.ok) {
+    if (answer.status === 401 && path !== '/api/login') toLogin()
+    throw await refusal(answer)
+  }
+  return (await answer.json()) as T
+}
+
+const get = <T>(path: string, signal?: AbortSignal) => request<T>(path, { signal })
+const code = encodeURIComponent
+
+/** True for the error of a request we ourselves gave up. */
+export const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === 'AbortError'
+
+/** Joins query strings that may be empty. */
+export const query = (...parts: string[]): string => {
+  const joined = parts.filter(Boolean).join('&')
+  return joined && `?${joined}`
+}
+
+export const api = {
+  login: (username: string, password: string) =>
+    request<{ me: Me }>('/api/login', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ username, password }),
+    }),
+  async logout(): Promise<void> {
+    await fetch('/api/logout', { method: 'POST', credentials: 'same-origin' })
+    location.assign('/login')
+  },
+  me: () => get<Me>('/api/me'),
+  town: () => get<Town>('/api/town'),
+  cases: (filter: string, cursor: string, limit: number, signal?: AbortSignal) =>
+    get<CasePage>(`/api/cases${query(filter, `limit=${limit}`, cursor && `cursor=${code(cursor)}`)}`, signal),
+  count: (filter: string, facets: string[], signal?: AbortSignal) =>
+    get<CaseCount>(`/api/cases/count${query(filter, facets.length ? `facets=${facets.join(',')}` : '')}`, signal),
+  caseDetail: (id: string, signal?: AbortSignal) => get<CaseDetail>(`/api/cases/${code(id)}`, signal),
+  component: (id: string, signal?: AbortSignal) => get<Facts>(`/api/components/${code(id)}`, signal),
+  grid: (id: string, signal?: AbortSignal) => get<Facts>(`/api/grids/${code(id)}`, signal),
+  divisions: () => get<GeoJSON.FeatureCollection>('/api/divisions'),
+  departments: () => get<{ items: Named[] }>('/api/departments').then((found) => found.items),
+  catalogue: () => get<Catalogue>('/api/catalogue'),
+  figures: (signal?: AbortSignal) => get<{ at: string; figures: Figure[] }>('/api/figures', signal),
+  statistics: (search: string, signal?: AbortSignal) => get<Statistics>(`/api/statistics${query(search)}`, signal),
+  statisticCases: (measure: string, search: string, cursor: string, limit: number, signal?: AbortSignal) =>
+    get<CasePage>(
+      `/api/statistics/${code(measure)}/cases${query(search, `limit=${limit}`, cursor && `cursor=${code(cursor)}`)}`,
+      signal,
+    ),
+  positions: () => get<{ items: Position[] }>('/api/positions/live'),
+  places: (text: string, signal?: AbortSignal) => get<{ items: Place[] }>(`/api/places?q=${code(text)}`, signal),
+  style: () => get<import('maplibre-gl').StyleSpecification>('/style.json?theme=dark'),
+}

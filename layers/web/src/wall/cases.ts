@@ -1,0 +1,77 @@
+/** The list beside the map: the pages read so far of the filter's cases, or of the cases behind one number. */
+import { ref, shallowRef, watch } from 'vue'
+
+import { api, isAbort } from '../shared/api'
+import { toQuery, without } from '../shared/filter'
+import type { CaseItem, Statistics } from '../shared/types'
+import { drill, drillQuery, filter, filterQuery, narrowing, version, type Drill } from './state'
+
+const PAGE = 50
+
+export const items = shallowRef<CaseItem[]>([])
+export const next = ref<string | null>(null)
+/** How many the list holds in all, or the opened number itself; null before the first answer. */
+export const total = ref<number | null>(null)
+export const lights = ref<Record<string, number>>({})
+export const loading = ref(true)
+export const problem = shallowRef<unknown>(null)
+
+let running = new AbortController()
+
+const page = (cursor: string, signal: AbortSignal) =>
+  drill.value
+    ? api.statisticCases(drill.value.measure, drillQuery.value, cursor, PAGE, signal)
+    : api.cases(filterQuery.value, cursor, PAGE, signal)
+
+/** The number itself, as the statistics have it. */
+async function numberOf(d: Drill, signal: AbortSignal): Promise<number> {
+  const wanted = { measures: d.measure, by: d.by || 'day', since: d.since, until: d.until, ...narrowing.value }
+  const found: Statistics = await api.statistics(new URLSearchParams(wanted).toString(), signal)
+  const values = d.by ? found.rows.find((row) => row.key === d.key)?.values : found.totals
+  return values?.[d.measure] ?? 0
+}
+
+/** Reads the first page and the counts anew; what is shown stays until they are there. */
+export async function load(): Promise<void> {
+  running.abort()
+  running = new AbortController()
+  const { signal } = running
+  loading.value = true
+  try {
+    const [first, counted, lit] = await Promise.all([
+      page('', signal),
+      drill.value ? numberOf(drill.value, signal) : api.count(filterQuery.value, [], signal).then((c) => c.total),
+      api.count(toQuery(without(filter.value, 'light', 'overdue')), ['light'], signal),
+    ])
+    items.value = first.items
+    next.value = first.next
+    total.value = counted
+    lights.value = lit.facets.light ?? {}
+    problem.value = null
+    loading.value = false
+  } catch (error) {
+    if (isAbort(error)) return
+    problem.value = error
+    loading.value = false
+  }
+}
+
+export async function loadMore(): Promise<void> {
+  if (!next.value || loading.value) return
+  const { signal } = running
+  loading.value = true
+  try {
+    const more = await page(next.value, signal)
+    items.value = [...items.value, ...more.items]
+    next.value = more.next
+  } catch (error) {
+    if (isAbort(error)) return
+    problem.value = error
+  }
+  loading.value = false
+}
+
+/** Keeps the list equal to what the state asks for. */
+export function follow(): void {
+  watch([filterQuery, drill, version], load, { immediate: true })
+}

@@ -1,0 +1,83 @@
+/** The live stream: what arrives, whether it is connected, and what was missed. Knows no widgets. */
+import { ref, watch } from 'vue'
+
+import { api, query } from '../shared/api'
+import type { CaseItem, Position } from '../shared/types'
+import { filterQuery, version } from './state'
+
+export type CaseNews = CaseItem & { action: string; actor: string; matches: boolean }
+
+export const connected = ref(false)
+export const heardAt = ref<string | null>(null)
+
+/** Quiet time after a change before everything is read again, and the longest wait when changes never pause. */
+const SETTLE_MS = 600
+const LONGEST_MS = 2500
+const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000]
+
+let settle: ReturnType<typeof setTimeout> | undefined
+let firstChange = 0
+
+/** Notes that cases changed; many changes in a row become one new reading. */
+export function changed(): void {
+  const now = performance.now()
+  if (settle === undefined) firstChange = now
+  clearTimeout(settle)
+  const wait = Math.max(0, Math.min(SETTLE_MS, firstChange + LONGEST_MS - now))
+  settle = setTimeout(() => {
+    settle = undefined
+    version.value += 1
+  }, wait)
+}
+
+export interface Listener {
+  case: (news: CaseNews) => void
+  positions: (items: Position[]) => void
+}
+
+/**
+ * Listens for good, and says of each change whether it belongs to the filter. The browser reconnects by itself and
+ * names the last event it has; when the server has closed the stream for good (restart, refused) or the filter is
+ * another one, a new stream is opened and everything is read again.
+ */
+export function listen(to: Listener): void {
+  let failures = 0
+  let stream: EventSource
+  let again: ReturnType<typeof setTimeout> | undefined
+
+  const open = (missed: boolean) => {
+    clearTimeout(again)
+    stream = new EventSource(`/api/stream${query(filterQuery.value)}`)
+    stream.onopen = () => {
+      connected.value = true
+      failures = 0
+      if (missed) changed()
+      missed = false
+    }
+    stream.onerror = () => {
+      connected.value = false
+      if (stream.readyState !== EventSource.CLOSED) return
+      const pause = RETRY_MS[Math.min(failures++, RETRY_MS.length - 1)]
+      // An expired session sends to the login page from here: the stream itself does not say why it was refused.
+      void api.me().catch(() => null)
+      again = setTimeout(open, pause, true)
+    }
+    const on = <T>(name: string, take: (data: T) => void) =>
+      stream.addEventListener(name, (event) => {
+        heardAt.value = new Date().toISOString()
+        take(JSON.parse((event as MessageEvent<string>).data) as T)
+      })
+    on<CaseNews>('case', (news) => {
+      changed()
+      to.case(news)
+    })
+    on<{ items: Position[] }>('positions', (data) => to.positions(data.items))
+    on('reset', changed)
+    on('hello', () => undefined)
+  }
+  open(false)
+  watch(filterQuery, () => {
+    stream.close()
+    open(true)
+  })
+}

@@ -1,0 +1,218 @@
+/** The wall's map as data: sources and layers over the town's basemap. Knows no widgets and reads nothing. */
+import type {
+  DataDrivenPropertyValueSpecification as Value,
+  ExpressionSpecification as Expression,
+  LayerSpecification,
+  SourceSpecification,
+  StyleSpecification,
+} from 'maplibre-gl'
+
+import { COLOUR } from '../../shared/lights'
+import type { LayerName } from '../state'
+import { PARTS } from './symbols'
+
+const FONT = ['Noto Sans SC', 'Noto Sans CJK SC', 'Microsoft YaHei', 'PingFang SC', 'sans-serif']
+const GROUND = '#12181e'
+/** Neutral ramp of numbers on areas: brightness, never a colour of state. */
+export const RAMP = ['#1b242d', '#3b4a58', '#66788a', '#9db0c1', '#e6eef5'] as const
+
+/** Layers of the filter's cases. */
+export const CASE_LAYERS = ['case-points-far', 'case-clusters-far', 'case-points-near', 'case-clusters-near'] as const
+
+/** Map layers behind each entry of the layer tree. */
+export const PARTS_OF: Readonly<Record<LayerName, readonly string[]>> = {
+  choropleth: ['choropleth-villages', 'choropleth-grids'],
+  unitGrids: ['unit-grids'],
+  dutyGrids: ['duty-grids'],
+  villages: ['villages', 'village-names'],
+  components: ['component-clusters', 'component-points'],
+  heat: ['heat'],
+  cases: [...CASE_LAYERS, 'drill-points'],
+  inspectors: ['inspectors'],
+}
+
+/** From here on single unit grids are readable: numbers move from villages to grids. */
+export const GRID_ZOOM = 13.5
+/** Up to here cases are drawn as few large clusters that can be read from afar, beyond in the finest cells. */
+const NEAR_ZOOM = 15
+/** From here on the server tells every case apart; further in the tiles are drawn larger, not asked again. */
+const CASE_TILE_ZOOM = 17
+
+const get = (name: string): Expression => ['get', name]
+
+/** Same decision as `markOf` in shared/lights.ts, over a tile's properties. */
+export const MARK: Expression = [
+  'case',
+  ['!=', get('status'), 'open'],
+  'done',
+  ['==', get('kind'), 'whistle'],
+  'whistle',
+  ['==', get('light'), 'red'],
+  'late',
+  ['==', get('light'), 'yellow'],
+  'soon',
+  ['match', get('stage'), ['report', 'acceptance'], true, false],
+  'new',
+  ['==', get('light'), 'none'],
+  'new',
+  'onTime',
+]
+
+const N: Expression = ['to-number', get('n'), 1]
+const single: Expression = ['<=', N, 1]
+const share = (name: string): Expression => ['ceil', ['/', ['*', PARTS, ['to-number', get(name), 0]], N]]
+const RING: Expression = ['concat', 'ring-', ['step', N, 0, 10, 1, 100, 2, 1000, 3], '-', share('red'), '-', share('yellow')]
+
+/** 950 · 1.2万 (or 12k). */
+export const clusterText = (chinese: boolean): Expression =>
+  chinese
+    ? ['case', ['>=', N, 10_000], ['concat', ['to-string', ['/', ['round', ['/', N, 1000]], 10]], '万'], ['to-string', N]]
+    : ['case', ['>=', N, 10_000], ['concat', ['to-string', ['round', ['/', N, 1000]]], 'k'], ['to-string', N]]
+
+const state: Expression = ['feature-state', 'value']
+/** Brightness by the area's number relative to the largest; areas without a number stay clear. */
+const rampColour: Expression = [
+  'interpolate',
+  ['linear'],
+  ['coalesce', state, 0],
+  ...RAMP.flatMap((colour, i) => [i / (RAMP.length - 1), colour]),
+] as Expression
+const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.62 * opacity, 0]
+
+const empty: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] }
+const points = (): SourceSpecification => ({ type: 'geojson', data: empty, promoteId: 'id' })
+
+const tiles = (layer: string, query = ''): string => `${location.origin}/tiles/${layer}/{z}/{x}/{y}.mvt${query && `?${query}`}`
+/** Sources of cases: cells along a tile's edge and the zooms they are for. */
+export const CASE_SOURCES = { 'wall-cases-far': 8, 'wall-cases-near': 64 } as const
+export const caseTiles = (query: string, cells: number): string[] => [tiles('cases', [query, `cells=${cells}`].filter(Boolean).join('&'))]
+export const heatTiles = (query: string): string[] => [tiles('heat', query)]
+export const componentTiles = (categories: readonly string[]): string[] => [
+  tiles('components', categories.length ? `category=${categories.map(encodeURIComponent).join(',')}` : ''),
+]
+
+export interface StyleOptions {
+  shown: readonly LayerName[]
+  chinese: boolean
+  cases: string
+  components: readonly string[]
+  villages: GeoJSON.FeatureCollection | null
+  names: GeoJSON.FeatureCollection
+}
+
+/** Clusters and single cases of one of the two sources. */
+function caseLayers(range: 'far' | 'near', chinese: boolean): LayerSpecification[] {
+  const common = {
+    type: 'symbol',
+    source: `wall-cases-${range}`,
+    'source-layer': 'cases',
+    ...(range === 'far' ? { maxzoom: NEAR_ZOOM } : { minzoom: NEAR_ZOOM }),
+  } as const
+  const always = { 'icon-allow-overlap': true, 'icon-ignore-placement': true }
+  return [
+    { ...common, id: `case-points-${range}`, filter: single, layout: { 'icon-image': ['concat', 'mark-', MARK], ...always } },
+    { ...common, id: `case-clusters-${range}`, filter: ['>', N, 1], layout: {
+      'icon-image': RING, ...always, 'symbol-sort-key': N,
+      'text-field': clusterText(chinese), 'text-font': FONT, 'text-size': ['step', N, 12, 100, 13, 1000, 14], 'text-allow-overlap': true, 'text-ignore-placement': true,
+    }, paint: { 'text-color': '#ffffff' } },
+  ]
+}
+
+/** The whole style: `base` (null when it could not be read) below, the town's life above. */
+export function wallStyle(base: StyleSpecification | null, o: StyleOptions): StyleSpecification {
+  const text = (size: number) => ({ 'text-font': FONT, 'text-size': size })
+  const halo = { 'text-halo-color': GROUND, 'text-halo-width': 1.4 }
+  const vector = (url: string, maxzoom: number, id?: string): SourceSpecification => ({
+    type: 'vector',
+    tiles: [url],
+    maxzoom,
+    ...(id && { promoteId: id }),
+  })
+
+  const sources: Record<string, SourceSpecification> = {
+    'wall-villages': { type: 'geojson', data: o.villages ?? empty, promoteId: 'code' },
+    'wall-village-names': { type: 'geojson', data: o.names },
+    'wall-unit-grids': vector(tiles('unit_grids'), 16, 'code'),
+    'wall-duty-grids': vector(tiles('duty_grids'), 16, 'code'),
+    'wall-components': vector(componentTiles(o.components)[0]!, 17),
+    'wall-heat': vector(heatTiles(o.cases)[0]!, 16),
+    'wall-cases-far': vector(caseTiles(o.cases, CASE_SOURCES['wall-cases-far'])[0]!, NEAR_ZOOM),
+    'wall-cases-near': vector(caseTiles(o.cases, CASE_SOURCES['wall-cases-near'])[0]!, CASE_TILE_ZOOM),
+    'wall-drill': points(),
+    'wall-inspectors': points(),
+    'wall-chosen': points(),
+    'wall-fresh': points(),
+  }
+
+  const hidden = new Set((Object.keys(PARTS_OF) as LayerName[]).filter((name) => !o.shown.includes(name)).flatMap((name) => PARTS_OF[name]))
+
+  const heatColour: Expression = [
+    'interpolate', ['linear'], ['heatmap-density'],
+    0, 'rgba(0,0,0,0)', 0.15, 'rgba(92,80,66,0.55)', 0.45, 'rgba(158,134,104,0.75)', 0.75, 'rgba(219,196,160,0.88)', 1, 'rgba(255,248,236,0.95)',
+  ]
+
+  const layers: LayerSpecification[] = [
+    { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
+    { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
+    { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
+      'heatmap-weight': ['interpolate', ['linear'], N, 0, 0, 60, 1],
+      'heatmap-intensity': ['interpolate', ['linear'], ['zoom'], 10, 0.6, 16, 2.2],
+      'heatmap-radius': ['interpolate', ['linear'], ['zoom'], 10, 12, 13, 20, 16, 42],
+      'heatmap-color': heatColour,
+    } },
+    { id: 'unit-grid-areas', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-opacity': 0 } },
+    { id: 'unit-grids', type: 'line', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 13, paint: { 'line-color': '#7f92a5', 'line-width': ['interpolate', ['linear'], ['zoom'], 13, 0.3, 17, 1.2], 'line-opacity': 0.55 } },
+    { id: 'duty-grids', type: 'line', source: 'wall-duty-grids', 'source-layer': 'duty_grids', minzoom: 11, paint: { 'line-color': '#c3cfda', 'line-width': 1.2, 'line-dasharray': [3, 2] } },
+    { id: 'villages', type: 'line', source: 'wall-villages', paint: { 'line-color': '#aab9c7', 'line-width': ['interpolate', ['linear'], ['zoom'], 10, 0.8, 15, 2], 'line-opacity': 0.7 } },
+    { id: 'component-clusters', type: 'circle', source: 'wall-components', 'source-layer': 'components', minzoom: 13, filter: ['>', N, 1], paint: {
+      'circle-color': '#b9c6d2', 'circle-opacity': 0.5,
+      'circle-radius': ['interpolate', ['linear'], N, 2, 2, 50, 5, 500, 9],
+    } },
+    { id: 'component-points', type: 'symbol', source: 'wall-components', 'source-layer': 'components', minzoom: 13, filter: single, layout: {
+      'icon-image': ['concat', 'component-', ['slice', ['coalesce', get('category'), 'component:01'], 10, 12]],
+      'icon-size': ['interpolate', ['linear'], ['zoom'], 14, 0.6, 17, 1.1], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
+    } },
+    { id: 'village-names', type: 'symbol', source: 'wall-village-names', minzoom: 11.5, maxzoom: 16, layout: { 'text-field': get('name'), ...text(13), 'text-padding': 6, 'text-max-width': 8 }, paint: { 'text-color': '#dbe4ec', ...halo } },
+    ...caseLayers('far', o.chinese),
+    ...caseLayers('near', o.chinese),
+    { id: 'drill-points', type: 'symbol', source: 'wall-drill', layout: { 'icon-image': ['concat', 'mark-', get('mark')], 'icon-allow-overlap': true, 'icon-ignore-placement': true } },
+    { id: 'inspectors', type: 'symbol', source: 'wall-inspectors', layout: {
+      'icon-image': ['concat', 'person-', get('state')], 'icon-size': ['interpolate', ['linear'], ['zoom'], 11, 0.6, 14, 1], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
+      'text-field': ['step', ['zoom'], '', 14, get('name')] as Value<string>, ...text(12), 'text-offset': [0, 1.2], 'text-anchor': 'top', 'text-optional': true,
+    }, paint: { 'text-color': '#ffffff', ...halo } },
+    { id: 'chosen', type: 'circle', source: 'wall-chosen', paint: { 'circle-radius': 16, 'circle-color': 'rgba(0,0,0,0)', 'circle-stroke-color': '#ffffff', 'circle-stroke-width': 2.5 } },
+    { id: 'fresh', type: 'circle', source: 'wall-fresh', paint: {
+      'circle-radius': ['+', 8, ['*', 30, ['sqrt', get('age')]]], 'circle-color': 'rgba(0,0,0,0)', 'circle-stroke-color': COLOUR.new,
+      'circle-stroke-width': 3, 'circle-stroke-opacity': ['-', 1, get('age')],
+    } },
+  ]
+
+  // Areas and lines go under the ground's names; village names are ours, since they belong to a layer one can hide.
+  const ground = (base?.layers ?? [{ id: 'ground', type: 'background', paint: { 'background-color': GROUND } } as const]).filter(
+    (layer) => layer.id !== 'village-name',
+  )
+  const own = layers.map((layer) => (hidden.has(layer.id) ? ({ ...layer, layout: { ...layer.layout, visibility: 'none' } } as LayerSpecification) : layer))
+  const isName = (layer: LayerSpecification) => layer.type === 'symbol'
+  const isLow = (layer: LayerSpecification) => layer.type === 'fill' || layer.type === 'line'
+  return {
+    version: 8,
+    ...base,
+    sources: { ...base?.sources, ...sources },
+    layers: [
+      ...ground.filter((layer) => !isName(layer)),
+      ...own.filter(isLow),
+      ...ground.filter(isName),
+      ...own.filter((layer) => !isLow(layer)),
+    ],
+  }
+}
+
+/** Which paint properties carry a layer's opacity, and their value at full strength. */
+export function opacityOf(layer: LayerSpecification, opacity: number): [string, unknown][] {
+  if (layer.id.startsWith('choropleth')) return [['fill-opacity', rampOpacity(opacity)]]
+  if (layer.id === 'unit-grids') return [['line-opacity', 0.55 * opacity]]
+  if (layer.id === 'villages') return [['line-opacity', 0.7 * opacity]]
+  if (layer.id === 'component-clusters') return [['circle-opacity', 0.5 * opacity]]
+  const names = { line: ['line-opacity'], symbol: ['icon-opacity', 'text-opacity'], heatmap: ['heatmap-opacity'], circle: ['circle-opacity'] }
+  return (names[layer.type as keyof typeof names] ?? []).map((name) => [name, opacity])
+}

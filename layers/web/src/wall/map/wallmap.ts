@@ -1,0 +1,249 @@
+/** The map as an object with a few verbs: show this filter, these people, this number. Knows MapLibre; knows no widgets. */
+import {
+  LngLatBounds,
+  Map as MapLibreMap,
+  ScaleControl,
+  setWorkerUrl,
+  type GeoJSONSource,
+  type LayerSpecification,
+  type MapGeoJSONFeature,
+  type VectorTileSource,
+} from 'maplibre-gl'
+import 'maplibre-gl/dist/maplibre-gl.css'
+// The bundler cannot see the worker behind the library's own address: name it.
+import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url'
+
+import { markOf } from '../../shared/lights'
+import type { CaseItem, Position, Town } from '../../shared/types'
+import type { LayerName, Selection } from '../state'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, heatTiles, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
+import { addSymbols } from './symbols'
+
+setWorkerUrl(workerUrl)
+
+const PULSE_MS = 2000
+/** More than this many new cases at once is no news but a flood: they are drawn without pulsing. */
+const PULSES = 40
+const CLICKABLE = ['inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas']
+
+type Point = [number, number]
+const point = (at: Point, properties: Record<string, unknown>): GeoJSON.Feature => ({
+  type: 'Feature',
+  geometry: { type: 'Point', coordinates: at },
+  properties,
+})
+const collection = (features: GeoJSON.Feature[]): GeoJSON.FeatureCollection => ({ type: 'FeatureCollection', features })
+
+const personPoint = (item: Position) => point([item.lon, item.lat], { id: item.inspector_id, name: item.name, state: item.state })
+
+/** How much larger than a desk's screen everything is drawn: the page's type size says it. */
+export const magnification = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16
+
+/** The layer tree stands on the left where there is space for it beside the town. */
+const roomAround = (box: HTMLElement) => ({ top: 24, bottom: 24, right: 24, left: box.clientWidth >= 1300 ? 290 : 24 })
+
+export type Pick = (what: Selection | null, at: Point) => void
+
+export class WallMap {
+  readonly map: MapLibreMap
+  /** Done when sources and layers can be spoken to; tiles may still be on their way. */
+  readonly ready: Promise<void>
+  private readonly home: [number, number, number, number]
+  private readonly people = new Map<string, Position>()
+  private fresh: { id: string; at: Point; since: number }[] = []
+  private beating = false
+
+  constructor(
+    container: HTMLElement,
+    base: Parameters<typeof wallStyle>[0],
+    town: Town,
+    options: StyleOptions,
+    picked: Pick,
+  ) {
+    this.home = town.bbox
+    const [w, s, e, n] = town.bbox
+    const [dx, dy] = [(e - w) * 0.6, (n - s) * 0.6]
+    this.map = new MapLibreMap({
+      container,
+      style: wallStyle(base, options),
+      pixelRatio: devicePixelRatio * magnification(),
+      bounds: [w, s, e, n],
+      fitBoundsOptions: { padding: roomAround(container) },
+      maxBounds: [w - dx, s - dy, e + dx, n + dy],
+      hash: 'map',
+      maxZoom: 19.5,
+      dragRotate: false,
+      pitchWithRotate: false,
+      touchPitch: false,
+      attributionControl: false,
+      canvasContextAttributes: { antialias: true },
+      fadeDuration: 150,
+    })
+    this.map.touchZoomRotate.disableRotation()
+    this.map.keyboard.disableRotation()
+    this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left')
+    addSymbols(this.map)
+    this.ready = new Promise((done) => this.map.once('style.load', () => done()))
+    this.map.on('click', (event) => {
+      const feature = this.map.queryRenderedFeatures(event.point, { layers: CLICKABLE })[0]
+      this.click(feature, event.lngLat.toArray() as Point, picked)
+    })
+    for (const layer of CLICKABLE.slice(0, -1)) {
+      this.map.on('mouseenter', layer, () => (this.map.getCanvas().style.cursor = 'pointer'))
+      this.map.on('mouseleave', layer, () => (this.map.getCanvas().style.cursor = ''))
+    }
+  }
+
+  private click(feature: MapGeoJSONFeature | undefined, at: Point, picked: Pick): void {
+    if (!feature) return picked(null, at)
+    const { properties } = feature
+    switch (feature.layer.id) {
+      case 'case-clusters-far':
+      case 'case-clusters-near': {
+        const centre = feature.geometry.type === 'Point' ? (feature.geometry.coordinates as Point) : at
+        this.map.easeTo({ center: centre, zoom: Math.min(this.map.getZoom() + 2, 18), duration: 500 })
+        return
+      }
+      case 'component-points':
+        return picked({ type: 'component', code: String(properties.code) }, at)
+      case 'unit-grid-areas':
+        return picked({ type: 'grid', code: String(properties.code) }, at)
+      case 'inspectors':
+        return picked({ type: 'inspector', code: String(properties.id) }, at)
+      default:
+        return picked({ type: 'case', code: String(properties.id) }, at)
+    }
+  }
+
+  private geo(name: string): GeoJSONSource | undefined {
+    return this.map.getSource<GeoJSONSource>(`wall-${name}`)
+  }
+
+  private vector(name: string): VectorTileSource | undefined {
+    return this.map.getSource<VectorTileSource>(name)
+  }
+
+  /** Draws the cases of another filter. */
+  showCases(query: string): void {
+    for (const [name, cells] of Object.entries(CASE_SOURCES)) this.vector(name)?.setTiles(caseTiles(query, cells))
+    this.vector('wall-heat')?.setTiles(heatTiles(query))
+  }
+
+  /** Asks for the same tiles anew; the old ones stay until the new ones are there. */
+  refresh(): void {
+    for (const name of [...Object.keys(CASE_SOURCES), 'wall-heat']) if (this.map.getSource(name)) this.map.refreshTiles(name)
+  }
+
+  /** Draws exactly these cases instead of the filter's, or the filter's again for null. */
+  showOnly(cases: readonly CaseItem[] | null, visible: boolean): void {
+    this.geo('drill')?.setData(
+      collection((cases ?? []).map((item) => point([item.lon, item.lat], { id: item.id, mark: markOf(item) }))),
+    )
+    for (const id of CASE_LAYERS)
+      this.map.setLayoutProperty(id, 'visibility', cases || !visible ? 'none' : 'visible')
+  }
+
+  /** Brings these cases into view when none of them is. */
+  lookAt(cases: readonly CaseItem[]): void {
+    const bounds = this.map.getBounds()
+    if (!cases.length || cases.some((item) => bounds.contains([item.lon, item.lat]))) return
+    const around = new LngLatBounds()
+    for (const item of cases) around.extend([item.lon, item.lat])
+    this.map.fitBounds(around, { padding: roomAround(this.map.getContainer()), maxZoom: 16, duration: 700 })
+  }
+
+  showLayer(name: LayerName, on: boolean, opacity: number): void {
+    for (const id of PARTS_OF[name]) {
+      const layer = this.map.getLayer(id)
+      if (!layer) continue
+      this.map.setLayoutProperty(id, 'visibility', on ? 'visible' : 'none')
+      for (const [property, value] of opacityOf({ id, type: layer.type } as LayerSpecification, opacity))
+        this.map.setPaintProperty(id, property as 'fill-opacity', value as number)
+    }
+  }
+
+  showComponents(categories: readonly string[]): void {
+    this.vector('wall-components')?.setTiles(componentTiles(categories))
+  }
+
+  speak(chinese: boolean): void {
+    for (const id of CASE_LAYERS) if (id.startsWith('case-clusters')) this.map.setLayoutProperty(id, 'text-field', clusterText(chinese))
+  }
+
+  /** Colours areas by their share (0 to 1) of the largest number. */
+  colour(areas: 'villages' | 'unit-grids', shares: ReadonlyMap<string, number>): void {
+    const target = areas === 'villages' ? { source: 'wall-villages' } : { source: 'wall-unit-grids', sourceLayer: 'unit_grids' }
+    this.map.removeFeatureState(target)
+    for (const [id, value] of shares) this.map.setFeatureState({ ...target, id }, { value })
+  }
+
+  /** Draws everyone anew: the starting point of the moves that follow. */
+  showPeople(items: readonly Position[]): void {
+    this.people.clear()
+    for (const item of items) this.people.set(item.inspector_id, item)
+    this.geo('inspectors')?.setData(collection(items.map(personPoint)))
+  }
+
+  /** Moves and adds people one by one: a position is a few bytes, not a new layer. */
+  movePeople(items: readonly Position[]): void {
+    const moved = items.filter((item) => this.people.has(item.inspector_id))
+    const come = items.filter((item) => !this.people.has(item.inspector_id))
+    for (const item of items) this.people.set(item.inspector_id, item)
+    void this.geo('inspectors')?.updateData({
+      add: come.map(personPoint),
+      update: moved.map((item) => ({
+        id: item.inspector_id,
+        newGeometry: personPoint(item).geometry,
+        addOrUpdateProperties: [{ key: 'state', value: item.state }],
+      })),
+    })
+  }
+
+  person(id: string): Position | undefined {
+    return this.people.get(id)
+  }
+
+  choose(at: Point | null): void {
+    this.geo('chosen')?.setData(collection(at ? [point(at, { id: 'chosen' })] : []))
+  }
+
+  /** Brings a place into view; goes no further out than it is. */
+  goTo(at: Point, zoom = 16): void {
+    this.map.easeTo({ center: at, zoom: Math.max(zoom, this.map.getZoom()), duration: 700 })
+  }
+
+  goHome(): void {
+    this.map.fitBounds(this.home, { padding: roomAround(this.map.getContainer()), duration: 700 })
+  }
+
+  bounds(): [number, number, number, number] {
+    const b = this.map.getBounds()
+    return [b.getWest(), b.getSouth(), b.getEast(), b.getNorth()]
+  }
+
+  /** A new case: a ring that widens for two seconds and is gone. Still at once for those who asked for less motion. */
+  pulse(id: string, at: Point): void {
+    if (matchMedia('(prefers-reduced-motion: reduce)').matches || this.fresh.length >= PULSES) return
+    this.fresh.push({ id, at, since: performance.now() })
+    if (this.beating) return
+    this.beating = true
+    requestAnimationFrame(this.beat)
+  }
+
+  private readonly beat = (now: number): void => {
+    this.fresh = this.fresh.filter((one) => now - one.since < PULSE_MS)
+    this.geo('fresh')?.setData(collection(this.fresh.map((one) => point(one.at, { id: one.id, age: Math.max(0, now - one.since) / PULSE_MS }))))
+    this.beating = this.fresh.length > 0
+    if (this.beating) requestAnimationFrame(this.beat)
+  }
+
+  /** After the screen changed: as sharp as it now is. */
+  resize(): void {
+    this.map.setPixelRatio(devicePixelRatio * magnification())
+    this.map.resize()
+  }
+
+  remove(): void {
+    this.map.remove()
+  }
+}

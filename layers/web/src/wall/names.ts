@@ -1,0 +1,73 @@
+/** The names behind codes: villages, departments, categories of the town. Read once. */
+import { computed, ref, shallowRef } from 'vue'
+
+import { api } from '../shared/api'
+import { t, word } from '../shared/i18n'
+import type { FilterKey } from '../shared/filter'
+import type { Catalogue, Me, Named, Town } from '../shared/types'
+
+export const town = shallowRef<Town | null>(null)
+export const me = shallowRef<Me | null>(null)
+export const divisions = shallowRef<GeoJSON.FeatureCollection | null>(null)
+export const departments = shallowRef<Named[]>([])
+export const catalogue = shallowRef<Catalogue | null>(null)
+export const namesProblem = ref<unknown>(null)
+
+export interface Choice {
+  value: string
+  label: string
+  /** Heading the choice stands under. */
+  group?: string
+}
+
+const villages = computed<Named[]>(() =>
+  (divisions.value?.features ?? []).map(({ properties }) => ({ code: String(properties?.code), name: String(properties?.name) })),
+)
+
+/** Categories as filter prefixes: each group first, then its categories. */
+export const categories = computed<Choice[]>(() =>
+  (catalogue.value?.groups ?? []).flatMap((group) => {
+    const heading = `${word('category', group.kind)} · ${group.name}`
+    return [
+      { value: `${group.kind}:${group.code}`, label: `${t('app.all')} ${group.name}`, group: heading },
+      ...group.categories.map((c) => ({ value: `${group.kind}:${c.code}`, label: c.name, group: heading })),
+    ]
+  }),
+)
+
+const CODES: Partial<Record<FilterKey, readonly string[]>> = {
+  status: ['open', 'closed', 'void'],
+  light: ['red', 'yellow', 'green', 'none'],
+  stage: ['report', 'acceptance', 'filing', 'dispatch', 'handling', 'feedback', 'check', 'closing'],
+  channel: ['patrol', 'public', 'hotline', 'video', 'superior', 'sensor', 'leader'],
+  severity: ['3', '2', '1'],
+  overdue: ['true', 'false'],
+}
+
+/** What may be chosen for a filter parameter, named. */
+export function choices(key: FilterKey): Choice[] {
+  if (key === 'village') return villages.value.map((v) => ({ value: v.code, label: v.name }))
+  if (key === 'department') return departments.value.map((d) => ({ value: d.code, label: d.name }))
+  if (key === 'category') return categories.value
+  return (CODES[key] ?? []).map((value) => ({ value, label: key === 'overdue' ? t(`filter.overdue.${value as 'true'}`) : word(key, value) }))
+}
+
+/** The name of one filter value, the value itself where it has no name. */
+export function nameOf(key: FilterKey, value: string): string {
+  if (key === 'bbox') return t('filter.bbox')
+  return choices(key).find((choice) => choice.value === value)?.label ?? value
+}
+
+export async function readNames(): Promise<void> {
+  try {
+    ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = await Promise.all([
+      api.town(),
+      api.me(),
+      api.divisions(),
+      api.departments(),
+      api.catalogue(),
+    ])
+  } catch (error) {
+    namesProblem.value = error
+  }
+}
