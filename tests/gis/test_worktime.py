@@ -238,8 +238,8 @@ def test_working_clocks_refuse_to_guess_past_the_calendar() -> None:
     with pytest.raises(errors.BeyondCalendar):
         due(at("2023-12-31T09:00"), Limit.parse("1工作时"), calendar)
     with pytest.raises(errors.BeyondCalendar):
-        elapsed(start, at("2027-01-01T00:01"), ClockKind.work_days, calendar)
-    assert due(start, Limit.parse("30自然日"), calendar) == at("2027-01-30T17:00")
+        elapsed(start, at("2028-01-01T00:01"), ClockKind.work_days, calendar)
+    assert due(start, Limit.parse("30自然日"), calendar) == at("2028-01-30T17:00")
 
 
 def test_a_pause_that_ends_before_it_begins_is_refused() -> None:
