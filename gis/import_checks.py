@@ -294,6 +294,11 @@ def places(source: Source, mapping: Mapping, bounds: Bounds, problems: Problems)
     if shapes is None:
         return Places(x, y, lon, lat, shapely.points(lon, lat))
     moved = shapely.transform(shapes, lambda pairs: np.column_stack(geometry.to_4490(pairs[:, 0], pairs[:, 1], crs)))
+    coordinates, owner = shapely.get_coordinates(moved, return_index=True)
+    torn = np.zeros(len(moved), dtype=bool)
+    torn[owner[~np.isfinite(coordinates).all(axis=1)]] = True
+    note = f"部分顶点不在 {crs} 的范围内", f"some vertices are beyond what {crs} can hold"
+    problems.add(torn & (verdict == geometry.Verdict.FINE), errors.BadGeometry, shown, *note)
     return Places(x, y, lon, lat, moved)
 
 

@@ -53,7 +53,7 @@ def plain_town(
     margin_m: float = 200.0,
     data_dir: Path | None = None,
 ) -> PlainTown:
-    """Draw a town over ``bounds`` (west, south, east, north in EPSG:4490) and load the definitions of ``data_dir``.
+    """Draw a town over ``bounds`` (west, south, east, north in EPSG:4490) and publish the definitions of ``data_dir``.
 
     Unit grids are squares of ``side_m`` (default 100 m, more where that would be over 4,000 of them), villages blocks
     of at most 30 × 30. Raises ``ImportRefused`` when the database already has a town.
@@ -85,6 +85,7 @@ def plain_town(
         polygons=cells,
     )
     grids.land(tx, drawn, _SINCE)
+    rulebook.check_names(tx)
     west, south, east, north = whole.bounds
     return PlainTown(code, name, (west, south, east, north), len(lands), len(cells), side)
 
@@ -140,13 +141,22 @@ def _catalogue(root: Path) -> str:
 
 
 def _departments(tx: Connection, root: Path, villages: list[str]) -> None:
-    """The offices of ``data/departments``, and one department per village (V and the last three digits of its code)."""
+    """The departments of ``data/departments``, and one per village (V and the last three digits of its code).
+
+    Other towns' villages are inactive: the duty list may name them, nobody sends them anything.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for path in sorted((root / "departments").glob("*.yaml")):
         for row in yaml.safe_load(path.read_text(encoding="utf-8"))["departments"]:
-            if row["kind"] != "village":
-                rows[row["code"]] = {key: row.get(key) for key in ("code", "name", "kind", "parent")}
+            rows[row["code"]] = {key: row.get(key) for key in ("code", "name", "kind", "parent")}
+            rows[row["code"]]["active"] = row["kind"] != "village"
     for village in villages:
         code = f"V{village[9:]}"
-        rows[code] = {"code": code, "name": f"第{int(village[9:])}片", "kind": "village", "parent": None}
+        rows[code] = {
+            "code": code,
+            "name": f"第{int(village[9:])}片",
+            "kind": "village",
+            "parent": None,
+            "active": True,
+        }
     tx.execute(upsert(department).values(list(rows.values())).on_conflict_do_nothing())

@@ -346,10 +346,10 @@ def test_winchester_lands_through_another_mapping_file(nowhere: Connection) -> N
 
 @pytest.fixture
 def requests(tmp_path: Path) -> Path:
-    """The first 150 of New York's requests."""
+    """The first 60 of New York's requests."""
     lines = sample("service_requests_nyc.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     path = tmp_path / "requests.csv"
-    path.write_text("".join(lines[:151]), encoding="utf-8")
+    path.write_text("".join(lines[:61]), encoding="utf-8")
     return path
 
 
@@ -366,7 +366,7 @@ def test_requests_become_cases_once(nowhere: Connection, requests: Path, tmp_pat
     }
     assert {error.identifier for error in outcome.errors} == unplaced | unmapped
     landed = [row for row in rows if row["Unique Key"] not in unplaced | unmapped]
-    assert (outcome.read, outcome.new) == (150, len(landed))
+    assert (outcome.read, outcome.new) == (60, len(landed))
     first = next(row for row in landed if row["Status"] == "Closed")
     stored = nowhere.execute(
         select(case).where(case.c.id == import_cases.case_id("nyc-311", first["Unique Key"]))

@@ -325,6 +325,16 @@ def test_shapes_from_wkt_are_checked_and_converted() -> None:
     assert found.shapes[4].bounds[0] == pytest.approx(116.66, abs=1e-3)
 
 
+def test_a_shape_with_a_vertex_beyond_its_system_is_refused() -> None:
+    line = "LINESTRING(471000 4441800, 471100 4441800, 471200 4441800, 1e30 4441800)"
+    points = "MULTIPOINT(471000 4441800, 471010 4441800, 1e30 4441800)"
+    source = source_of(shape=[line, points, "POINT(471000 4441800)"])
+    problems = problems_of(source)
+    base = MAPPING.replace("EPSG:4490", "EPSG:4548").replace("{x: lon, y: lat}", "{wkt: shape}")
+    import_checks.places(source, mapped(base=base), BOX, problems)
+    assert [(error.row, error.code) for error in problems.errors()] == [(2, "bad_geometry"), (3, "bad_geometry")]
+
+
 def test_the_extent_of_a_file_leaves_strays_out() -> None:
     rng = np.random.default_rng(7)
     lons = [*rng.uniform(-71.16, -71.07, 200).astype(str), "0", "12.5", ""]
