@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-GRIDS = {"110113003001001": "110113003201", "110113003001002": "110113003201", "110113003002001": "110113003202"}
+GRIDS = {"990113003001001": "990113003201", "990113003001002": "990113003201", "990113003002001": "990113003202"}
 # 15:59 and 16:01 UTC are either side of midnight in Shanghai.
 MOMENTS = [datetime(2026, 11, 1, 15, 59, tzinfo=UTC) + timedelta(minutes=m) for m in (0, 2, 700, 1440, 1442, 4000)]
 

@@ -1,5 +1,6 @@
 """Tracks: nothing acknowledged is lost or doubled, nothing newer is overwritten, nothing odd is thrown away."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from uuid import UUID
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select, text
 
 from gis import tracks
+from gis.db import transaction
 from gis.errors import Malformed, OutsideTown, UnknownCrs
 from gis.geometry import from_4490
 from gis.people import Scope
 from gis.tables import department, position, position_live, quarantine, staff
 from gis.tracks import Ack, Fix
+from tests.conftest import Database
 
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
 ONE, TWO = UUID(int=1), UUID(int=2)
@@ -35,12 +38,12 @@ class Town:
 @pytest.fixture(autouse=True)
 def town(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracks, "areas", lambda _: Town())
-    tx.execute(insert(department).values([{"code": c, "name": c, "kind": "company"} for c in ("D01", "D02")]))
+    tx.execute(insert(department).values([{"code": c, "name": c, "kind": "company"} for c in ("T01", "T02")]))
     tx.execute(
         insert(staff).values(
             [
-                {"id": ONE, "username": "one", "name": "甲", "department_code": "D01"},
-                {"id": TWO, "username": "two", "name": "乙", "department_code": "D02"},
+                {"id": ONE, "username": "one", "name": "甲", "department_code": "T01"},
+                {"id": TWO, "username": "two", "name": "乙", "department_code": "T02"},
             ]
         )
     )
@@ -136,6 +139,18 @@ def test_a_day_gets_its_own_partition(tx: Connection) -> None:
     assert homes == {1: "position_20261120", 2: "position_20261119", 3: "position_default"}
 
 
+def test_many_devices_open_a_day_at_once(database: Database) -> None:
+    def first(inspector: int) -> Ack:
+        with transaction(database.engine) as own:
+            return record(own, fix(1), who=UUID(int=inspector))
+
+    with ThreadPoolExecutor(6) as threads:
+        assert set(threads.map(first, range(12))) == {Ack(1, accepted=1, duplicates=0, quarantined=0)}
+    with transaction(database.engine) as own:
+        homes = own.execute(text("select distinct tableoid::regclass::text from position")).scalars().all()
+    assert homes == ["position_20261120"]
+
+
 def test_the_live_position_knows_its_grid_or_that_there_is_none(tx: Connection) -> None:
     record(tx, fix(1, lon=LON + 0.01))
     record(tx, fix(1, lat=39.9), who=TWO)
@@ -162,7 +177,7 @@ def test_moving_still_silent_and_gone(tx: Connection) -> None:
         (Scope(), []),
         (Scope(villages=frozenset({"VE"})), ["甲"]),
         (Scope(duty_grids=frozenset({"GW"})), ["乙"]),
-        (Scope(departments=frozenset({"D02"})), ["乙"]),
+        (Scope(departments=frozenset({"T02"})), ["乙"]),
         (Scope(own=ONE), ["甲"]),
         (Scope(villages=frozenset({"VE"}), own=TWO), ["乙", "甲"]),
         (EVERYTHING, ["乙", "甲"]),

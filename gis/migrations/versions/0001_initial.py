@@ -49,7 +49,8 @@ GUARDS = (
         IF to_regclass(part) IS NOT NULL THEN
             RETURN;
         END IF;
-        PERFORM pg_advisory_xact_lock(hashtext('ensure_position_partition'));
+        -- A table lock, not an advisory one: taking it also brings news of tables made meanwhile.
+        LOCK TABLE position IN SHARE UPDATE EXCLUSIVE MODE;
         IF to_regclass(part) IS NOT NULL THEN
             RETURN;
         END IF;

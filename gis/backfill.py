@@ -1,0 +1,240 @@
+"""A made-up past for a demo: weeks of cases through the one write path, at simulated times. Knows who acts when.
+
+What people choose and how long they take is gis.pretend's. Every case is marked as simulated; ``recorded_at`` of its
+events stays the true time of writing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import shapely
+from sqlalchemy import func, select
+
+from gis import cases, errors, pretend
+from gis.areas import areas
+from gis.catalogue import Category
+from gis.db import Connection
+from gis.people import PUBLIC, SYSTEM, Caller, by_id
+from gis.rulebook import Rulebook, rulebook
+from gis.tables import case, component, place, staff, staff_role
+from gis.workflow import available
+
+ZONE = ZoneInfo("Asia/Shanghai")
+#: Relative number of reports in each hour of the day.
+HOURS = (1, 1, 1, 1, 1, 2, 5, 10, 16, 18, 16, 12, 8, 9, 14, 16, 15, 13, 9, 7, 6, 4, 3, 2)
+CHANNELS = {"patrol": 66, "public": 16, "hotline": 10, "video": 5, "superior": 2, "leader": 1}
+#: Share of cases nobody gets round to handling, and of places that are hot spots.
+NEGLECTED, HOT = 0.02, 0.05
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays: desk roles by name, inspectors by duty grid, managers by department."""
+
+    desk: Mapping[str, Sequence[Caller]]
+    inspectors: Mapping[str, Caller]
+    managers: Mapping[str, Caller]
+
+    def around(self, chance: Random, duty_grid: str, department: str | None) -> dict[str, Caller]:
+        """Who could act on a case there: one person of each role."""
+        found = {role: chance.choice(self.desk[role]) for role in ("acceptor", "shift_leader", "dispatcher")}
+        if duty_grid in self.inspectors:
+            found["inspector"] = self.inspectors[duty_grid]
+        if department and department in self.managers:
+            found["department_manager"] = self.managers[department]
+        return found
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A report to be made: when, by which channel, of what, where (EPSG:4490)."""
+
+    at: datetime
+    channel: str
+    category: Category
+    lon: float
+    lat: float
+    component_code: str
+    name: str
+    address: str
+
+
+def exists(tx: Connection) -> bool:
+    """Whether there is any case yet: a past is made only once."""
+    return tx.scalar(select(select(case.c.id).exists())) or False
+
+
+def gather(tx: Connection) -> Cast:
+    """The staff who can play. Raises ``Unavailable`` when the town has nobody for the desk."""
+    roles = tx.execute(
+        select(staff_role.c.staff_id, staff_role.c.role, staff_role.c.scope, staff_role.c.scope_code)
+        .join(staff, staff.c.id == staff_role.c.staff_id)
+        .where(staff.c.active, ~staff.c.machine)
+        .order_by(staff.c.username)
+    ).all()
+    wanted = ("inspector", "department_manager", "acceptor", "shift_leader", "dispatcher", "leader")
+    known: dict[UUID, Caller] = {
+        staff_id: by_id(tx, staff_id) for staff_id in dict.fromkeys(r.staff_id for r in roles if r.role in wanted)
+    }
+    desk: dict[str, list[Caller]] = {}
+    for row in roles:
+        if row.scope == "town" and row.staff_id in known:
+            desk.setdefault(row.role, []).append(known[row.staff_id])
+    if not desk.keys() >= {"acceptor", "shift_leader", "dispatcher"}:
+        raise errors.Unavailable("演示人员不全", "The town has no staff to play the past", found=sorted(desk))
+    by_scope = {
+        scope: {r.scope_code: known[r.staff_id] for r in roles if r.role == role and r.scope == scope}
+        for role, scope in (("inspector", "duty_grid"), ("department_manager", "department"))
+    }
+    return Cast(desk, by_scope["duty_grid"], by_scope["department"])
+
+
+def plan(tx: Connection, seed: int, days: int, number: int, now: datetime | None = None) -> list[Opening]:
+    """About ``number`` reports of the last ``days`` days in order of time; fewer by those that fall after now."""
+    chance, end = Random(seed), now or datetime.now(UTC)
+    book = rulebook(tx)
+    catalogue = book.catalogues[book.town_catalogue]
+    categories = {(c.kind, c.code): c for group in catalogue.groups for c in group.categories}
+    events = [c for c in categories.values() if c.kind == "event"]
+    things = tx.execute(
+        select(component.c.code, component.c.category_code, component.c.name, component.c.lon, component.c.lat)
+        .where(component.c.state != "removed", component.c.catalogue == book.town_catalogue)
+        .order_by(func.md5(component.c.code + str(seed)))
+        .limit(4 * number)
+    ).all()
+    if not things:
+        raise errors.Unavailable("没有部件数据", "There are no components to report on")
+    named = _Addresses(tx)
+    weights = [pretend.weight(categories["component", t.category_code].name) for t in things]
+    hot = [things[k] for k in chance.sample(range(len(things)), max(1, int(len(things) * HOT / 4)))]
+    first = end.astimezone(ZONE).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days)
+    found = []
+    for _ in range(number):
+        at = _moment(chance, first, days)
+        channel = chance.choices(list(CHANNELS), list(CHANNELS.values()))[0]
+        if chance.random() < 0.45:
+            thing = chance.choices(things, weights)[0]
+            category, code, name, spread = categories["component", thing.category_code], thing.code, thing.name, 0.0
+        else:
+            thing = chance.choice(hot) if chance.random() < 0.5 else chance.choice(things)
+            category, code, spread = events[pretend.pick(chance, [e.name for e in events])], "", 4e-4
+            name = category.name
+        lon, lat = chance.gauss(thing.lon, spread), chance.gauss(thing.lat, spread * 0.8)
+        if at < end:
+            found.append(Opening(at, channel, category, lon, lat, code, name, named.near(lon, lat)))
+    return sorted(found, key=lambda opening: opening.at)
+
+
+def write(tx: Connection, cast: Cast, opening: Opening, chance: Random, now: datetime) -> int:
+    """Lives one case from its report to ``now`` or its end; returns how many events that took (0: place refused)."""
+    book = rulebook(tx)
+    try:
+        made = cases.report(
+            tx,
+            _reporter(tx, cast, opening, chance),
+            cases.Report(
+                id=uuid4(),
+                catalogue=book.town_catalogue,
+                category_kind=opening.category.kind,
+                category_code=opening.category.code,
+                component_code=opening.component_code,
+                channel=opening.channel,
+                lon=opening.lon,
+                lat=opening.lat,
+                description=pretend.description(chance, opening.name, opening.category.kind),
+                address=opening.address,
+                severity=pretend.severity(chance),
+                occurred_at=opening.at,
+                reported_at=opening.at,
+                simulated=True,
+            ),
+        )
+    except (errors.OutsideTown, errors.NotCovered, KeyError):
+        return 0  # a hot spot at the boundary scatters over it, or nobody patrols there
+    return 1 + _live(tx, book, cast, made.id, opening, chance, now)
+
+
+def _live(
+    tx: Connection, book: Rulebook, cast: Cast, case_id: UUID, opening: Opening, chance: Random, now: datetime
+) -> int:
+    row = _look(tx, case_id)
+    flow = cases.flow_of(tx, book, row)
+    moment, taken, forgotten = opening.at, 0, chance.random() < NEGLECTED
+    while row["status"] == "open":
+        handling, due = row["state"] == "handling", row["due_at"]
+        moment = now + DAY if handling and forgotten else moment + pretend.wait(chance, row["state"])
+        if handling and due and due < min(moment, now) and row["overdue_at"] is None:
+            cases.act(tx, case_id, "timeout", SYSTEM, {"due_at": due.isoformat()}, at=due)
+            taken += 1
+        actors = cast.around(chance, row["duty_grid_code"], row["department_code"])
+        doable = [
+            {"action": a.code, "fields": [{"name": f.name, "type": f.type, "required": f.required} for f in a.fields]}
+            for a in available(flow, row, list(actors))
+            if not (a.code == "verify" and opening.channel == "patrol")
+        ]
+        step = pretend.decide(chance, doable, ())
+        if step is None or moment > now:
+            break
+        role = next(role for role in actors if role in flow.actions[step.action].roles)
+        place = (opening.lon, opening.lat) if role == "inspector" else None
+        cases.act(tx, case_id, step.action, actors[role], step.payload, at=moment, place=place)
+        taken += 1
+        row = _look(tx, case_id)
+    return taken
+
+
+_LOOK = [
+    case.c[name]
+    for name in (
+        "workflow",
+        "workflow_version",
+        "state",
+        "status",
+        "duty_grid_code",
+        "department_code",
+        "due_at",
+        "overdue_at",
+    )
+]
+
+
+def _look(tx: Connection, case_id: UUID) -> dict[str, Any]:
+    return dict(tx.execute(select(*_LOOK).where(case.c.id == case_id)).one()._mapping)
+
+
+def _reporter(tx: Connection, cast: Cast, opening: Opening, chance: Random) -> Caller:
+    if opening.channel == "public":
+        return PUBLIC
+    if opening.channel != "patrol":
+        return chance.choice(cast.desk["acceptor"])
+    return cast.inspectors[areas(tx).at(opening.lon, opening.lat).duty_grid_code]
+
+
+def _moment(chance: Random, first: datetime, days: int) -> datetime:
+    """A time in the days from ``first`` on, today included: busier by day, on weekdays, and of late."""
+    while True:
+        day = first + timedelta(days=int((days + 1) * chance.random() ** 0.85))
+        if day.weekday() < 5 or chance.random() < 0.7:
+            return day + timedelta(hours=chance.choices(range(24), HOURS)[0], seconds=chance.randrange(3600))
+
+
+class _Addresses:
+    """The nearest named place of a point."""
+
+    def __init__(self, tx: Connection) -> None:
+        rows = tx.execute(select(place.c.name, func.st_x(place.c.geom), func.st_y(place.c.geom))).all()
+        self._names = [row[0] for row in rows]
+        self._tree = shapely.STRtree(shapely.points(np.array([[row[1], row[2]] for row in rows]).reshape(-1, 2)))
+
+    def near(self, lon: float, lat: float) -> str:
+        """Its name and "nearby"; empty when there are no places."""
+        if not self._names:
+            return ""
+        return f"{self._names[int(self._tree.nearest(shapely.Point(lon, lat)))]}附近"

@@ -1,0 +1,154 @@
+"""What simulated people report, decide and write, and how long they take. Pure: draws from a given random generator.
+
+Used by the live simulator, which plays people through the public API, and by the demo's made-up past. The texts say
+nothing of real places or persons, and every case made from them is marked as simulated.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+#: How much more often than others a class is reported, by a word in its name.
+COMMON = {
+    "暴露垃圾": 14.0,
+    "机动车乱停": 12.0,
+    "店外经营": 9.0,
+    "游商": 9.0,
+    "小广告": 8.0,
+    "堆物堆料": 8.0,
+    "渣土": 6.0,
+    "道路不洁": 6.0,
+    "道路破损": 6.0,
+    "绿地脏乱": 5.0,
+    "沿街晾挂": 4.0,
+    "露天烧烤": 3.0,
+    "道路遗撒": 3.0,
+    "工地扬尘": 3.0,
+    "占道": 3.0,
+    "雨水": 6.0,
+    "污水井盖": 5.0,
+    "路灯": 6.0,
+    "垃圾箱": 5.0,
+    "行道树": 4.0,
+    "护栏": 3.0,
+    "交通标志": 3.0,
+    "健身": 2.0,
+    "公交站亭": 2.0,
+    "公共厕所": 2.0,
+}
+_FAULTS = ("破损", "缺失", "松动", "倾斜", "有异响", "被遮挡", "锈蚀严重", "周边沉降")
+_WHERE = ("路口东侧", "路口西侧", "便道上", "小区门口", "公交站旁", "学校附近", "市场门前", "河边步道", "停车场入口")
+_ASKS = ("，请尽快处理", "，影响通行", "，存在安全隐患", "，已多日未清理", "，居民多次反映", "")
+
+#: Relative frequency of what people do where several things can be done.
+HABITS = {
+    "accept": 90.0,
+    "verify": 12.0,
+    "void": 4.0,
+    "verify_true": 85.0,
+    "verify_false": 15.0,
+    "file": 92.0,
+    "return": 4.0,
+    "dispatch": 96.0,
+    "return_filing": 3.0,
+    "handle": 93.0,
+    "decline": 5.0,
+    "reassign": 0.0,
+    "check_pass": 91.0,
+    "check_fail": 9.0,
+    "close": 97.0,
+    "rework": 2.0,
+}
+#: Median time a case waits in a state and how wide it spreads (sigma of the logarithm).
+PACE: dict[str, tuple[timedelta, float]] = {
+    "reported": (timedelta(minutes=5), 0.7),
+    "verifying": (timedelta(minutes=18), 0.5),
+    "accepted": (timedelta(minutes=6), 0.6),
+    "filed": (timedelta(minutes=6), 0.6),
+    "handling": (timedelta(hours=3), 1.1),
+    "handled": (timedelta(minutes=22), 0.5),
+    "checked": (timedelta(minutes=12), 0.5),
+}
+_TEXTS = {
+    "result": ("已清理完毕", "已修复并恢复使用", "已现场整改，恢复原状", "已更换部件，运行正常", "已劝离并清理现场"),
+    "closing_condition": ("现场已恢复", "设施完好，符合结案条件", "问题已消除"),
+    "note": ("请按时限处置", "请核实后处置", ""),
+    "decline": ("不属本部门职责范围", "权属单位有误，请重新派遣"),
+    "check_fail": ("现场仍有残留", "修复不彻底", "照片与现场不符"),
+    "verify_false": ("现场未发现所述问题", "问题已自行消除"),
+    "void": ("重复上报", "不属受理范围", "信息不全且无法联系上报人"),
+    "return": ("位置描述不清，请补充", "类别有误，请重新选择"),
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What somebody chose to do."""
+
+    action: str
+    payload: dict[str, Any]
+
+
+def weight(name: str) -> float:
+    """How often a class of this name is reported, 1 being the ordinary."""
+    return max((w for word, w in COMMON.items() if word in name), default=1.0)
+
+
+def pick(chance: Random, names: Sequence[str]) -> int:
+    """The position of a class drawn by how common its name is."""
+    return chance.choices(range(len(names)), [weight(name) for name in names])[0]
+
+
+def description(chance: Random, name: str, kind: str) -> str:
+    """What a reporter writes of a component (its name) or an event (its class)."""
+    fault = chance.choice(_FAULTS) if kind == "component" else ""
+    return f"（模拟）{chance.choice(_WHERE)}{name}{fault}{chance.choice(_ASKS)}"
+
+
+def severity(chance: Random) -> int:
+    """1 normal, 2 serious, 3 urgent."""
+    return chance.choices((1, 2, 3), (88, 10, 2))[0]
+
+
+def wait(chance: Random, state: str) -> timedelta:
+    """How long a case waits in a state before somebody acts: log-normal, so a few wait far too long."""
+    median, spread = PACE.get(state, (timedelta(minutes=10), 0.6))
+    return median * chance.lognormvariate(0.0, spread)
+
+
+def usual(action: str) -> bool:
+    """Whether an action is what people are there for, not a detour."""
+    return HABITS.get(action, 100.0) > 50
+
+
+def decide(
+    chance: Random, actions: Sequence[Mapping[str, Any]], departments: Collection[str], photos: Sequence[str] = ()
+) -> Step | None:
+    """One of the available actions (``action`` code and ``fields``), by habit, with its fields filled in.
+
+    Fields are filled by type; of the optional ones the department stays as proposed and photos are given when there
+    are any. None when there is nothing one would do: who may only send back, end or move a case leaves it to others.
+    """
+    if not any(usual(a["action"]) for a in actions):
+        return None
+    weights = [HABITS.get(a["action"], 5.0) for a in actions]
+    action = chance.choices(list(actions), weights)[0]
+    code = action["action"]
+    payload: dict[str, Any] = {}
+    for field in action["fields"]:
+        value: Any = None
+        if field["type"] == "text":
+            value = chance.choice(_TEXTS.get(field["name"]) or _TEXTS.get(code) or ("按规定办理",))
+        elif field["type"] == "photo":
+            value = list(photos)
+        elif field["type"] == "choice":
+            value = chance.choice(field["choices"])
+        elif field["type"] == "number":
+            value = 1
+        elif field["type"] == "department" and field["required"] and departments:
+            value = chance.choice(sorted(departments))
+        if value:
+            payload[field["name"]] = value
+    return Step(code, payload)
