@@ -5,7 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from gis import db, rulebook
 from gis.settings import Settings
-from gis.town import demo_town
+from gis.town import build
 from gis.town_load import is_loaded, load
 from gis.town_spec import read_spec
 
@@ -28,7 +28,7 @@ def load_demo_town(here: Settings, console: Console, *, small: bool = False) -> 
                 return False
         with Progress(*columns, console=console, transient=True) as bar:
             drawing = bar.add_task("drawing the synthetic town", total=1)
-            town = demo_town(small=small)
+            town = build(spec)
             bar.update(drawing, completed=1)
             tasks: dict[str, TaskID] = {}
 

@@ -18,10 +18,9 @@ FINE = 4.0
 
 @dataclass(frozen=True)
 class Plots:
-    """Land off the road: one shape per parcel and one per unit grid, and the heading of each parcel's rows."""
+    """Land off the road, one shape per parcel, and the heading of each parcel's rows."""
 
     parcel: Shapes
-    cell: Shapes
     turn: Floats
 
 
@@ -36,8 +35,8 @@ class Buildings:
 
 
 def make_plots(grids: Grids, ways: Ways) -> Plots:
-    """What is left of parcels and unit grids beside the ways."""
-    return Plots(ways.off_road(grids.parcels), ways.off_road(grids.cell), headings(grids.parcels))
+    """What is left of parcels beside the ways."""
+    return Plots(ways.off_road(grids.parcels), headings(grids.parcels))
 
 
 def headings(lands: Shapes) -> Floats:
@@ -53,7 +52,7 @@ def headings(lands: Shapes) -> Floats:
 
 
 def make_buildings(spec: TownSpec, grids: Grids, plots: Plots) -> Buildings:
-    """Rows of buildings: by parcel, or by unit grid where lanes part the grids (``per: cell``)."""
+    """Rows of buildings: by parcel, or by each piece of a parcel that lanes part (``per: piece``)."""
     rng = spec.rng("buildings")
     rules = spec.body["ground"]["buildings"]
     shapes: list[Shapes] = []
@@ -63,8 +62,8 @@ def make_buildings(spec: TownSpec, grids: Grids, plots: Plots) -> Buildings:
         rule = rules.get(use)
         if rule is None:
             continue
-        lands = [plots.parcel[number]] if rule["per"] == "parcel" else list(plots.cell[grids.parcel == number])
-        for land in lands:
+        plot = plots.parcel[number]
+        for land in [plot] if rule["per"] == "parcel" else shapely.get_parts(plot):
             found = lattice(land, plots.turn[number], rule, rng)
             shapes.append(found)
             owner.append(number)

@@ -257,7 +257,7 @@ def rectangles(land: Land, rule: Rule, rng: np.random.Generator) -> Shapes:
     size = width * rng.uniform(0.75, 1.2, len(spots))
     shapes = _boxes(spots, size, depth)
     hit, _ = land.built.query(shapes, predicate="intersects")
-    keep = shapely.covers(land.grids.parcels[number.astype(int)], shapes)
+    keep = shapely.covers(land.plots.parcel[number.astype(int)], shapes)
     keep[hit] = False
     if land.taken:
         hit, _ = shapely.STRtree(land.taken).query(shapes, predicate="intersects")

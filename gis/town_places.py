@@ -36,6 +36,16 @@ class _Doors:
         self._cuts = [c for kind in NAMED_WAYS for c in ways.lines[kind] if c.name]
         self._tree = shapely.STRtree([c.line for c in self._cuts])
 
+    def ways_near(self, points: Floats, reach: float) -> list[list[str]]:
+        """Names of the ways within ``reach`` metres of each point, nearest first."""
+        shapes = shapely.points(points)
+        hit, way = self._tree.query(shapes, predicate="dwithin", distance=reach)
+        found: list[dict[str, float]] = [{} for _ in points]
+        for k, w in zip(hit.tolist(), way.tolist(), strict=True):
+            far = float(shapes[k].distance(self._cuts[w].line))
+            found[k][self._cuts[w].name] = min(far, found[k].get(self._cuts[w].name, np.inf))
+        return [sorted(near, key=lambda name, near=near: (near[name], name)) for near in found]  # type: ignore[misc]
+
     def at(self, points: Floats) -> list[tuple[str, float]]:
         """(way and house number, distance in metres) of each point; odd numbers are to the left of the way."""
         shapes = shapely.points(points)
@@ -102,8 +112,11 @@ def _pois(spec: TownSpec, stock: dict[str, Any], grids: Grids, doors: _Doors) ->
 
 
 def _stops(stops: Floats, doors: _Doors) -> Iterator[Place]:
-    for (x, y), (door, _) in zip(stops.tolist(), doors.at(stops) if len(stops) else [], strict=True):
-        yield Place("poi", f"{door.removesuffix('号')}公交站", door, x, y)
+    """Bus stops, named after their way and the next one that crosses it or the number of the door."""
+    for (x, y), (door, _), names in zip(stops.tolist(), doors.at(stops), doors.ways_near(stops, 300.0), strict=True):
+        own = names[0] if names else ""
+        name = f"{own}{names[1]}口站" if len(names) > 1 else f"{door}站"
+        yield Place("poi", name, door, x, y)
 
 
 def _village_doors(spec: TownSpec, grids: Grids, buildings: Buildings, every: int) -> Iterator[Place]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gis.errors import DefinitionBad
+from gis.errors import DefinitionBad, Problem
 from gis.settings import settings
 
 SMALL_KEY = "small"
@@ -86,7 +86,7 @@ def read_spec(name: str = "renhe", *, small: bool = False, data_dir: Path | None
         )
     except (OSError, KeyError, yaml.YAMLError) as error:
         raise DefinitionBad(file=path.name, where="", why=str(error)) from error
-    return TownSpec(
+    spec = TownSpec(
         name,
         small,
         body,
@@ -95,6 +95,40 @@ def read_spec(name: str = "renhe", *, small: bool = False, data_dir: Path | None
         tuple(departments["component_units"]),
         _categories(catalogue),
     )
+    _check(spec)
+    return spec
+
+
+def _check(spec: TownSpec) -> None:
+    """Raises DefinitionBad where the parameters name a use, way, division, category or unit that is not there."""
+
+    def bad(where: str, why: str) -> Problem:
+        return DefinitionBad(file=f"towns/{spec.name}.yaml", where=where, why=why)
+
+    ground = spec.body["ground"]
+    uses, ways = set(ground["uses"]), {*ground["road_width"], "canal", "bank"}
+    for code in spec.hearts:
+        spec.division(code)
+    for zone, rule in ground["zone_use"].items():
+        if zone not in ground["blocks_ha"] or not set(rule["use"]) <= uses:
+            raise bad(f"zone_use.{zone}", f"unknown zone or use; uses are {sorted(uses)}")
+    if not set(ground["buildings"]) <= uses:
+        raise bad("buildings", f"unknown use {sorted(set(ground['buildings']) - uses)}")
+    for kind, name, path in ground["roads"]:
+        if kind not in ways or len(path) < 2:
+            raise bad(f"roads {name}", f"unknown kind {kind} or too short a path")
+    for code, name, _ in spec.categories:
+        where = f"components.{code}"
+        if not spec.body["components"].get(code):
+            raise bad(where, f"no rule places {name}")
+        if not any(code.startswith(unit["category"]) for unit in spec.units):
+            raise bad(where, f"no department is the unit of {name}")
+        for rule in spec.body["components"][code].values():
+            named = {*rule.get("use", ()), *rule.get("not_use", ()), *rule.get("per_ha", ())}
+            if not named <= uses:
+                raise bad(where, f"unknown use {sorted(named - uses)}")
+            if isinstance(rule.get("every"), dict) and not set(rule["every"]) <= ways:
+                raise bad(where, f"unknown way {sorted(set(rule['every']) - ways)}")
 
 
 def _categories(body: dict[str, Any]) -> tuple[tuple[str, str, str], ...]:

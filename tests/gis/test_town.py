@@ -1,22 +1,27 @@
 """The demo town: the same from its seed, tiled exactly, coded by the rules, furnished as streets are."""
 
+import shutil
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
+import yaml
 from sqlalchemy import func, select, text
 
 from gis import tables
 from gis.db import Connection
-from gis.errors import GridGap, GridOverlap, NotFound, TownDiffers, TownExists
+from gis.errors import DefinitionBad, GridGap, GridOverlap, NotFound, TownDiffers, TownExists
 from gis.geometry import morton
+from gis.settings import settings
 from gis.town import Town, build, demo_town
 from gis.town_check import check_tiling, verify
 from gis.town_cut import neighbours, pieces, shared_edges
 from gis.town_frame import Frame
 from gis.town_grids import BAND
 from gis.town_load import is_loaded, load
+from gis.town_people import roster
 from gis.town_spec import read_spec
 
 
@@ -318,3 +323,47 @@ def test_a_changed_town_is_found(tx: Connection, change: str, table: str) -> Non
 def test_no_town_to_verify(bare: Connection) -> None:
     with pytest.raises(NotFound):
         verify(bare)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "where"),
+    [
+        (("synthetic",), False, "synthetic"),
+        (("ground", "zone_use", "farm", "use", "moon"), 5, "zone_use.farm"),
+        (("ground", "hearts", "110113003999"), [0, 0, 1], "hearts"),
+        (("components", "0118"), None, "components.0118"),
+        (("components", "0118", "along", "every", "motorway"), 5, "components.0118"),
+        (("components", "0126", "land", "per_ha", "moon"), 5, "components.0126"),
+    ],
+)
+def test_parameters_that_name_nothing_are_refused(
+    tmp_path: Path, path: tuple[str, ...], value: object, where: str
+) -> None:
+    for kind in ("towns", "departments", "catalogues"):
+        shutil.copytree(settings().data_dir / kind, tmp_path / kind)
+    file = tmp_path / "towns" / "renhe.yaml"
+    body = yaml.safe_load(file.read_text(encoding="utf-8"))
+    inner = body
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    file.write_text(yaml.safe_dump(body, allow_unicode=True), encoding="utf-8")
+    with pytest.raises(DefinitionBad) as refusal:
+        read_spec(data_dir=tmp_path)
+    assert refusal.value.detail["where"] == where
+
+
+def test_an_inspector_is_on_one_shift_a_day_and_off_one_day_a_week(small: Town) -> None:
+    turns = roster(small.staff, date(2026, 11, 20), days=14)
+    for person in small.staff:
+        mine = [t for t in turns if t.staff_id == person.id]
+        days = [t.starts_at.date() for t in mine]
+        assert len(days) == len(set(days))
+        if person.grants[0][0] == "inspector":
+            assert len(days) == 12
+            assert {t.duty_grid for t in mine} <= set(person.duty_grids)
+    hours = {t.starts_at.hour for t in turns}
+    assert hours == {7, 14}
+    for day in {t.starts_at.date() for t in turns}:
+        leaders = [p.id for p in small.staff if p.grants[0][0] == "shift_leader"]
+        assert {t.starts_at.hour for t in turns if t.starts_at.date() == day and t.staff_id in leaders} == {7, 14}
