@@ -21,7 +21,7 @@ from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat
 from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, micros, pack_ids, seconds
-from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined
+from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined, pixels
 from gis.search import LIGHTS, CaseFilter
 
 FACETS: Final = (
@@ -39,7 +39,9 @@ FACETS: Final = (
     "light",
 )
 _EQUAL: Final = ("kind", "channel", "state", "stage", "status", "village", "grid", "duty_grid", "department")
-_MASKS: Final = 24
+_MASKS: Final = 12
+_FEW: Final = 32  # values: so many are counted by their bitmaps
+_SEVERITIES: Final = [str(i) for i in range(_FEW)]
 
 
 @dataclass(frozen=True)
@@ -180,7 +182,7 @@ class CaseStore:
             prefixes = [tuple(c.partition(":")[::2]) for c in wanted.category]
             yield segment.among("category", known["category"].matching(lambda c: _starts(c, prefixes)))
         if wanted.severity:
-            yield segment.among("severity", sorted({s for s in wanted.severity if 0 <= s < 256}))
+            yield segment.among("severity", sorted({s for s in wanted.severity if 0 <= s < _FEW}))
         if wanted.light:
             yield either(segment.n, (_light(segment, light, second, known["status"]) for light in set(wanted.light)))
         if wanted.overdue is not None:
@@ -207,15 +209,16 @@ class CaseStore:
         """What lone points are: id, category as ``kind:code``, stage, severity, whether there is a clock to show."""
         at = mask.snapshot
         known = self.dictionaries
-        opened = np.isin(at.take("status", rows), known["status"].codes(["open"]))
+        status = at.take("status", rows)
+        (opened,) = known["status"].codes(["open"]) or (-1,)
         return Singles(
             at.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16),
-            (at.take("category", rows), [":".join(c) for c in known["category"].values]),
-            (at.take("stage", rows), known["stage"].values),
-            (at.take("status", rows), known["status"].values),
-            (at.take("kind", rows), known["kind"].values),
+            (at.take("category", rows), known["category"].texts),
+            (at.take("stage", rows), known["stage"].texts),
+            (status, known["status"].texts),
+            (at.take("kind", rows), known["kind"].texts),
             at.take("severity", rows),
-            opened & (at.take("timed", rows) > 0),
+            (status == opened) & (at.take("timed", rows) > 0),
         )
 
     def facets(self, mask: Mask, names: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -224,17 +227,23 @@ class CaseStore:
         ``names`` are of :data:`FACETS`; raises ``BadFilter`` for another.
         """
         found: dict[str, dict[str, int]] = {}
+        rows: dict[int, Rows] = {}
         for name in names:
             if name == "light":
                 found[name] = self._lights(mask)
                 continue
             if name not in FACETS:
                 raise BadFilter(parameter="facets", value=name[:200], known=list(FACETS))
-            values = [str(i) for i in range(256)] if name == "severity" else _texts(self.dictionaries[name].values)
+            values = _SEVERITIES if name == "severity" else self.dictionaries[name].texts
             counts = np.zeros(len(values), np.int64)
             for part in mask.parts:
-                rows = part.all.rows(0, part.segment.n)
-                counts += np.bincount(part.segment[name][rows], minlength=len(values))
+                if len(values) <= _FEW:
+                    sets = (part.all.words & part.segment.among(name, [code]) for code in range(len(values)))
+                    counts += np.array([np.bitwise_count(words).sum(dtype=np.int64) for words in sets], np.int64)
+                    continue
+                if part.offset not in rows:
+                    rows[part.offset] = part.all.rows(0, part.segment.n)
+                counts += np.bincount(part.segment[name][rows[part.offset]], minlength=len(values))
             found[name] = {values[code]: int(counts[code]) for code in np.flatnonzero(counts)}
         return found
 
@@ -249,19 +258,30 @@ class CaseStore:
         return {light: n for light, n in counts.items() if n}
 
 
-def _texts(values: Iterable[Any]) -> list[str]:
-    return [":".join(v) if isinstance(v, tuple) else v or "" for v in values]
-
-
 def _starts(category: tuple[str, str], prefixes: Iterable[tuple[str, ...]]) -> bool:
     return any(category[0] == kind and category[1].startswith(prefix) for kind, prefix in prefixes)
 
 
 def _in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
+    """The rows in a box, corners included with their world pixel: whole cells of it at once, its edge row by row."""
     west, south, east, north = box
     (x0, y1), (x1, y0) = geometry.world_pixel(west, south), geometry.world_pixel(east, north)
-    px, py = segment.pixels
-    return pack((px >= x0) & (px <= x1) & (py >= y0) & (py <= y1))
+    width = max(0, max(x1 - x0, y1 - y0).bit_length() - 5)  # up to 33 cells along each side
+    cx, cy = (
+        c.reshape(-1) for c in np.meshgrid(*(np.arange(a >> width, (b >> width) + 1) for a, b in ((x0, x1), (y0, y1))))
+    )
+    cells = np.sort(geometry.interleave(cx, cy))
+    low, high = (np.searchsorted(segment["mk"], edge << 2 * width) for edge in (cells, cells + 1))
+    cx, cy = pixels(cells)
+    inner = (cx << width >= x0) & ((cx + 1 << width) <= x1 + 1) & (cy << width >= y0) & ((cy + 1 << width) <= y1 + 1)
+    keep = np.zeros(segment.n, np.bool_)
+    for a, b, whole in zip(low.tolist(), high.tolist(), inner.tolist(), strict=True):
+        if whole:
+            keep[a:b] = True
+        elif a < b:
+            px, py = pixels(segment["mk"][a:b])
+            keep[a:b] = (px >= x0) & (px <= x1) & (py >= y0) & (py <= y1)
+    return pack(keep)
 
 
 # --- Lights -----------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ one tile of a zoom, so counts over tiles add up to the count of the selection.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Final
 
 import h3.api.basic_int as h3
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gis import geometry
 from gis.points_bits import Ranked, Rows
-from gis.points_table import Segment, run_starts
+from gis.points_table import Segment, pixels, run_starts
 
 EXTENT: Final = 4096
 """Units along the edge of a tile."""
@@ -24,10 +24,10 @@ SINGLES_FROM: Final = 17
 
 CELL_BITS: Final = 6
 """64 × 64 cells a tile, where nobody asks for fewer."""
-_GRAIN_BITS: Final = 9
-"""Tiles with many points sum over grains, 512 × 512 a tile, each at its middle: a centroid is then within half a grain
-(4 units, half a screen pixel) of the true one."""
-_GRAINS_FROM: Final = 65_536
+_GRAIN_BITS: Final = 8
+"""Tiles with many points sum over grains, 256 × 256 a tile, each at its middle: a centroid is then within half a grain
+(8 units, one screen pixel) of the true one."""
+_GRAINS_FROM: Final = 40_000
 _RESOLUTION: Final = (3, 3, 3, 3, 4, 5, 6, 6, 7, 7, 8, 9, 9, 10, 11, 11, 12)
 """h3 resolution by zoom: cells 10 to 30 screen pixels across."""
 
@@ -100,8 +100,9 @@ def clusters(parts: Sequence[Selected], z: int, x: int, y: int, bits: int = CELL
     )
 
 
-def _in_tile(pixel: NDArray[np.float64], tile: int, unit: float) -> Rows:
-    return np.floor(pixel / unit - tile * EXTENT).astype(np.int64)
+def _in_tile(pixel: NDArray[np.floating[Any]], tile: int, unit: float) -> Rows:
+    placed: Rows = np.floor(pixel / unit - tile * EXTENT).astype(np.int64)
+    return placed
 
 
 def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | None:
@@ -111,32 +112,33 @@ def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | N
     if not members:
         return None
     shift = 2 * max(0, geometry.WORLD_BITS - z - bits_a_tile)
-    px, py = segment.pixels
     if members <= _GRAINS_FROM or z >= SINGLES_FROM:
         rows = part.all.rows(low, high)
-        cell = segment["mk"][rows] >> shift
+        mk = segment["mk"][rows]
+        cell = mk >> shift
         first = np.arange(members) if z >= SINGLES_FROM else run_starts(cell)
         n = np.diff(first, append=members)
-        sx, sy = (np.add.reduceat(p[rows], first, dtype=np.int64) for p in (px, py))
+        sx, sy = (np.add.reduceat(axis, first) for axis in pixels(mk))
         lone = np.where(n == 1, rows[first] + part.offset, -1)
     else:
         bits = min(geometry.WORLD_BITS, z + _GRAIN_BITS)
         edges = segment.runs(bits, lambda: segment["mk"] >> 2 * (geometry.WORLD_BITS - bits), low, high)
         held = part.all.among(edges)
         rows, held = edges[:-1][held > 0], held[held > 0]
-        cell = segment["mk"][rows] >> shift
+        mk = segment["mk"][rows]
+        cell = mk >> shift
         first = run_starts(cell)
         n = np.add.reduceat(held, first)
-        sx, sy = (np.add.reduceat(held * _middle(p[rows], bits), first) for p in (px, py))
+        sx, sy = (np.add.reduceat(held * _middle(axis, bits), first) for axis in pixels(mk))
         lone = np.full(len(n), -1, np.int64)
         lone[n == 1] = part.all.select(part.all.before(rows[first][n == 1])) + part.offset
     edges = np.append(rows[first], high)
     return _Sums(cell[first], n, part.red.among(edges), part.yellow.among(edges), sx, sy, lone)
 
 
-def _middle(pixels: NDArray[np.int32], bits: int) -> Rows:
+def _middle(axis: Rows, bits: int) -> Rows:
     width = geometry.WORLD_BITS - bits
-    return ((pixels.astype(np.int64) >> width) << width) + ((1 << width) >> 1)
+    return ((axis >> width) << width) + ((1 << width) >> 1)
 
 
 def _together(sums: Sequence[_Sums], z: int) -> _Sums:
@@ -180,11 +182,6 @@ def heat(parts: Sequence[Selected], z: int, x: int, y: int) -> Heat:
     cell, where = np.unique(np.concatenate(cells), return_inverse=True)
     n = np.bincount(where, np.concatenate(counts), len(cell)).astype(np.int64)
     unit = 2.0 ** (geometry.WORLD_BITS - z) / EXTENT
-    centres = np.array([_centre(c) for c in cell.tolist()], np.float64).reshape(-1, 2)
-    return Heat(cell, n, _in_tile(centres[:, 0], x, unit), _in_tile(centres[:, 1], y, unit))
-
-
-@lru_cache(maxsize=65_536)
-def _centre(cell: int) -> tuple[int, int]:
-    lat, lon = h3.cell_to_latlng(cell)
-    return geometry.world_pixel(lon, lat)
+    centres = np.array([h3.cell_to_latlng(c) for c in cell.tolist()], np.float64).reshape(-1, 2)
+    px, py = geometry.world_pixel(centres[:, 1], centres[:, 0])
+    return Heat(cell, n, _in_tile(px + 0.5, x, unit), _in_tile(py + 0.5, y, unit))

@@ -7,6 +7,7 @@ would do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -51,7 +52,8 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
         [(keys.setdefault(p.name, len(keys)), table.add(p.codes, p.values)) for p in block.properties]
         for block in blocks
     ]
-    features = b"".join(_features(block, columns) for block, columns in zip(blocks, coded, strict=True))
+    width = 2 if table.count < 1 << 14 else 3
+    features = b"".join(_features(block, columns, width) for block, columns in zip(blocks, coded, strict=True))
     body = b"".join(
         (
             b"\x0a",
@@ -68,16 +70,16 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
     return b"\x1a" + _varint(len(body)) + body
 
 
-def _features(block: Block, columns: Sequence[tuple[int, Array]]) -> bytes:
-    tags = 4 * len(columns)
+def _features(block: Block, columns: Sequence[tuple[int, Array]], width: int) -> bytes:
+    tags = (1 + width) * len(columns)
     length = 2 + tags + len(_POINT) + 4
     rows = np.empty((len(block.x), 2 + length), np.uint8)
     rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = 0x12, length, 0x12, tags
     at = 4
     for key, codes in columns:
         rows[:, at] = key
-        _put(rows, at + 1, codes, 3)
-        at += 4
+        _put(rows, at + 1, codes, width)
+        at += 1 + width
     rows[:, at : at + len(_POINT)] = np.frombuffer(_POINT, np.uint8)
     at += len(_POINT)
     for values in (block.x, block.y):
@@ -103,12 +105,24 @@ def _varint(value: int) -> bytes:
     return bytes(found)
 
 
+@lru_cache(maxsize=4096)
+def _number(value: int) -> bytes:
+    inner = b"\x28" + _varint(value)
+    return b"\x22" + _varint(len(inner)) + inner
+
+
+@lru_cache(maxsize=4096)
+def _word(value: str) -> bytes:
+    inner = b"\x0a" + _varint(len(value.encode())) + value.encode()
+    return b"\x22" + _varint(len(inner)) + inner
+
+
 class _Values:
     """The layer's table of values, each once a column."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
-        self._count = 0
+        self.count = 0
         self._numbers: dict[int, int] = {}
 
     def add(self, codes: Array, values: Sequence[str] | Array | None) -> Array:
@@ -121,23 +135,17 @@ class _Values:
             start = self._extend([_uuids(values)], len(values))
             return codes.astype(np.int64) + start
         used, where = distinct(codes)
-        words = [values[code].encode() for code in used.tolist()]
-        start = self._extend(
-            [b"\x22" + _varint(len(inner)) + inner for inner in (b"\x0a" + _varint(len(w)) + w for w in words)],
-            len(words),
-        )
-        return where + start
+        return where + self._extend([_word(values[code]) for code in used.tolist()], len(used))
 
     def _number(self, value: int) -> int:
         if value not in self._numbers:
-            inner = b"\x28" + _varint(value)
-            self._numbers[value] = self._extend([b"\x22" + _varint(len(inner)) + inner], 1)
+            self._numbers[value] = self._extend([_number(value)], 1)
         return self._numbers[value]
 
     def _extend(self, parts: list[bytes], count: int) -> int:
-        start = self._count
+        start = self.count
         self.parts += parts
-        self._count += count
+        self.count += count
         return start
 
 
