@@ -4,6 +4,7 @@ GDAL is only ever handed content whose first bytes are what the suffix says: sev
 addresses written inside a file.
 """
 
+import glob
 import io
 import tempfile
 import zipfile
@@ -144,7 +145,8 @@ def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
         )
     if not head.startswith(_MAGIC[path.suffix.lower()]):
         raise unreadable(path, "内容与后缀不符", f"the content is not what {path.suffix} says")
-    options = {"encoding": mapping.encoding} if mapping.encoding else {}
+    encoding = mapping.encoding or (_dbf_encoding(path) if path.suffix.lower() == ".shp" else None)
+    options = {"encoding": encoding} if encoding else {}
     try:
         meta, _, wkb, columns = pyogrio.raw.read(path, layer=mapping.layer, force_2d=True, **options)
         geometry = shapely.from_wkb(wkb, on_invalid="ignore") if wkb is not None else None
@@ -157,6 +159,21 @@ def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
         frame = pd.DataFrame(index=range(len(geometry)))
     texts = _texts(frame, path)
     return Source(shown, texts, geometry, meta["crs"], np.arange(1, len(texts) + 1))
+
+
+def _dbf_encoding(path: Path) -> str | None:
+    """The encoding of a shapefile's attributes where nothing states it: GDAL would take Chinese for Latin-1."""
+    parts = {part.suffix.lower(): part for part in path.parent.glob(f"{glob.escape(path.stem)}.*")}
+    if ".cpg" in parts or ".dbf" not in parts:
+        return None
+    data = parts[".dbf"].read_bytes()
+    if data[29:30] not in (b"\x00", b"\x57"):  # the language driver says it; 0x57 means "ANSI", whatever that was
+        return None
+    records = data[int.from_bytes(data[8:10], "little") :]
+    kept = records.decode("utf-8", errors="ignore").encode()
+    written, read = (sum(byte >= 0x80 for byte in text) for text in (records, kept))
+    # Not all of it: a field's width may cut a character in two.
+    return "utf-8" if read >= 0.95 * written else "gb18030"
 
 
 def _table(path: Path, frame: pd.DataFrame) -> Source:

@@ -158,6 +158,18 @@ def test_spatial_files_give_shapes_texts_and_system(tmp_path: Path, suffix: str)
     np.testing.assert_allclose(shapely.get_coordinates(source.geometry), shapely.get_coordinates(points))
 
 
+@pytest.mark.parametrize("encoding", ["gb18030", "utf-8"])
+def test_a_shapefile_that_states_no_encoding_is_read_as_chinese(tmp_path: Path, encoding: str) -> None:
+    points = shapely.points([[116.65, 40.11]])
+    path = tmp_path / "普查.shp"
+    names = {"id": ["a"], "name": ["雨水箅子"], "note": ["井" * 70]}  # the last field is wider than 127 bytes
+    gpd.GeoDataFrame(names, geometry=points, crs=4490).to_file(path, encoding=encoding)
+    path.with_suffix(".cpg").unlink()
+    table = path.with_suffix(".dbf")
+    table.write_bytes(table.read_bytes()[:29] + b"\x00" + table.read_bytes()[30:])
+    assert import_readers.read(path, mapped()).frame["name"].tolist() == ["雨水箅子"]
+
+
 def test_excel_dates_and_whole_numbers_are_texts_a_person_would_write(tmp_path: Path) -> None:
     path = tmp_path / "普查.xlsx"
     pd.DataFrame({"id": [7.0, 8.5], "day": [datetime(2024, 5, 1), None], "名": ["箅", None]}).to_excel(
