@@ -97,9 +97,9 @@ def detail(
     }
 
 
-def receipt(made: Receipt, department_name: str | None) -> dict[str, Any]:
+def receipt(made: Receipt) -> dict[str, Any]:
     """What the sender of a report gets."""
-    owner = {"code": made.department_code, "name": department_name or made.department_code}
+    owner = {"code": made.department_code, "name": made.department_name or made.department_code}
     return {
         "id": str(made.id),
         "number": made.number,

@@ -174,8 +174,7 @@ def _report(
     made = cases.report(tx, caller, sent)
     if made.duplicate:
         response.status_code = 200
-    name = register.department_name(tx, made.department_code) if made.department_code else None
-    return case_views.receipt(made, name)
+    return case_views.receipt(made)
 
 
 def _detail(tx: Tx, caller: Caller, case_id: UUID) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, Text, bindparam, cast, func, insert, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 
@@ -21,7 +21,7 @@ from gis.catalogue import Category, resolve
 from gis.db import Connection
 from gis.digest import sm3
 from gis.people import SYSTEM, Caller
-from gis.routing import Routing, RoutingFacts
+from gis.routing import RoutingFacts
 from gis.rulebook import CHANNELS, Rulebook, rulebook
 from gis.search import ZONE
 from gis.tables import attachment, case, case_event, component, delivery, department
@@ -30,6 +30,11 @@ from gis.worktime import Calendar, Limit
 
 # Nothing may have happened later than this after now: phones' clocks are not exact.
 AHEAD = timedelta(minutes=5)
+# What an event of reporting keeps of the facts, beside how they came.
+_TOLD = (
+    *("channel", "catalogue", "category_kind", "category_code", "condition_code", "component_code"),
+    *("severity", "description", "address"),
+)
 # No letters that look alike: a query code is read out over the telephone.
 _CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
@@ -98,6 +103,7 @@ class Receipt:
     seq: int
     hash: bytes
     department_code: str | None
+    department_name: str | None
     unit_grid_code: str
     duplicate: bool
 
@@ -131,9 +137,7 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
     condition = book.filing_standard.condition(category.kind, category.code, sent.condition_code)
     severity = sent.severity or condition.severity
     lon, lat = geometry.to_4490(float(sent.lon), float(sent.lat), sent.crs)
-    town = areas.areas(tx)
-    place = town.at(lon, lat)
-    units = _component_units(tx, sent, catalogue, category)
+    place = areas.areas(tx).at(lon, lat)
     routing = book.duty_list.route(
         RoutingFacts(
             category_kind=category.kind,
@@ -144,26 +148,43 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             area_class=place.area_class,
             channel=sent.channel,
             severity=severity,
-            component_units=units,
+            component_units=_component_units(tx, sent, catalogue, category),
         )
     )
     flow = book.workflow(routing.workflow or kind.workflow)
+    prefix = kind.number_prefix or book.number_prefix
     facts = {
-        "kind": sent.kind,
+        "number_head": f"{prefix}{reported_at.astimezone(ZONE):%Y%m%d}-",
+        "kind": kind.code,
         "channel": sent.channel,
+        "catalogue": catalogue,
         "category_kind": category.kind,
         "category_code": category.code,
+        "condition_code": sent.condition_code,
         "severity": severity,
+        "component_code": sent.component_code or None,
+        "description": sent.description,
+        "address": sent.address,
+        "lon": lon,
+        "lat": lat,
+        "village_code": place.village_code,
+        "unit_grid_code": place.unit_grid_code,
+        "duty_grid_code": place.duty_grid_code,
         "area_class": place.area_class,
         "department_code": routing.department_code,
-        "simulated": sent.simulated,
-        # Reporting happens before the case has rows that a scope could cover: it is the caller's own.
+        "co_departments": list(routing.co_departments),
+        "routing": {"rule_id": routing.rule_id, "trace": list(routing.trace)},
+        "workflow": flow.code,
+        "workflow_version": book.versions[f"workflow/{flow.code}"],
+        "versions": dict(book.versions),
         "reporter_id": caller.id,
+        "occurred_at": occurred_at,
+        "reported_at": reported_at,
+        "simulated": sent.simulated,
     }
+    # Reporting comes before any row a scope could cover: here a role counts wherever it holds.
     step = workflow.begin(flow, facts, {g.role for g in caller.grants}, {})
-    return _open(
-        tx, book, caller, sent, step, flow, routing, category, catalogue, severity, place, (lon, lat), occurred_at, now
-    )
+    return _open(tx, sent, facts, step, caller)
 
 
 def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: datetime, now: datetime) -> Any:
@@ -204,113 +225,69 @@ def _component_units(tx: Connection, sent: Report, catalogue: str, category: Cat
     return row.competent_unit, row.owner_unit, row.maintenance_unit
 
 
-def _open(
-    tx: Connection,
-    book: Rulebook,
-    caller: Caller,
-    sent: Report,
-    step: Step,
-    flow: Workflow,
-    routing: Routing,
-    category: Category,
-    catalogue: str,
-    severity: int,
-    place: areas.PlaceFacts,
-    point: tuple[float, float],
-    occurred_at: datetime,
-    now: datetime,
-) -> Receipt:
-    reported_at = sent.reported_at or now
-    serial = tx.execute(text("select nextval('case_number')")).scalar_one()
-    prefix = book.case_kinds[sent.kind].number_prefix or book.number_prefix
-    number = f"{prefix}{reported_at.astimezone(ZONE):%Y%m%d}-{serial:06d}"
-    lon, lat = point
-    digest = sent.digest()
-    event = _event(
-        sent.id,
-        1,
-        events.GENESIS,
-        step,
-        None,
-        caller,
-        occurred_at,
-        {
-            "channel": sent.channel,
-            "catalogue": catalogue,
-            "category_kind": category.kind,
-            "category_code": category.code,
-            "condition_code": sent.condition_code,
-            "component_code": sent.component_code or None,
-            "severity": severity,
-            "description": sent.description,
-            "address": sent.address,
-            "sent": {"crs": sent.crs, "x": float(sent.lon), "y": float(sent.lat)},
-            "rule_id": routing.rule_id,
-            "department": routing.department_code,
-            "photos": [p.sha256.hex() for p in sent.photos],
-        },
-        (lon, lat),
-    )
+def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, caller: Caller) -> Receipt:
+    """Write the case and its first event in one statement; where the id is taken, answer as the first time."""
+    lon, lat = facts["lon"], facts["lat"]
+    told = {name: facts[name] for name in _TOLD} | {
+        "sent": {"crs": sent.crs, "x": float(sent.lon), "y": float(sent.lat)},
+        "rule_id": facts["routing"]["rule_id"],
+        "department": facts["department_code"],
+        "photos": [p.sha256.hex() for p in sent.photos],
+    }
+    event = _event(sent.id, 1, events.GENESIS, step, None, caller, facts["occurred_at"], told, (lon, lat))
+    digest, state = sent.digest(), step.state
     row = {
+        **facts,
         "id": sent.id,
-        "number": number,
         "query_code": "".join(secrets.choice(_CODE_LETTERS) for _ in range(8)),
-        "kind": sent.kind,
-        "channel": sent.channel,
-        "catalogue": catalogue,
-        "category_kind": category.kind,
-        "category_code": category.code,
-        "condition_code": sent.condition_code,
-        "severity": severity,
-        "component_code": sent.component_code or None,
-        "description": sent.description,
-        "address": sent.address,
-        "lon": lon,
-        "lat": lat,
         "mk": geometry.morton(lon, lat),
         "h3": geometry.h3_12(lon, lat),
-        "village_code": place.village_code,
-        "unit_grid_code": place.unit_grid_code,
-        "duty_grid_code": place.duty_grid_code,
-        "area_class": place.area_class,
-        "department_code": routing.department_code,
-        "co_departments": list(routing.co_departments),
-        "routing": {"rule_id": routing.rule_id, "trace": list(routing.trace)},
-        "workflow": flow.code,
-        "workflow_version": book.versions[f"workflow/{flow.code}"],
-        "versions": dict(book.versions),
-        "state": step.state.code,
-        "stage": step.state.stage,
-        "status": step.state.status,
-        "reporter_id": caller.id,
-        "occurred_at": occurred_at,
-        "reported_at": reported_at,
-        "stage_due_at": reported_at + step.state.limit if step.state.limit else None,
-        "simulated": sent.simulated,
+        "state": state.code,
+        "stage": state.stage,
+        "status": state.status,
+        "stage_due_at": facts["reported_at"] + state.limit if state.limit else None,
         "content_digest": digest,
         "seq": 1,
         "last_hash": event["hash"],
         "extra": dict(sent.extra),
     }
-    opened = upsert(case).values(row).on_conflict_do_nothing(index_elements=["id"]).returning(case.c.id)
-    if tx.execute(opened).first() is None:
+    opened = tx.execute(_OPEN, row | {f"event_{name}": value for name, value in event.items()}).first()
+    if opened is None:
         return _again(tx, sent.id, digest)
-    _append(tx, event, sent.photos, "before")
+    if sent.photos:
+        _attach(tx, event, sent.photos, "before")
     return Receipt(
-        sent.id, number, row["query_code"], 1, event["hash"], routing.department_code, place.unit_grid_code, False
+        sent.id,
+        opened.number,
+        row["query_code"],
+        1,
+        event["hash"],
+        row["department_code"],
+        opened.department_name,
+        row["unit_grid_code"],
+        duplicate=False,
     )
 
 
 def _again(tx: Connection, case_id: UUID, digest: bytes) -> Receipt:
     row = tx.execute(
-        select(case, case_event.c.hash)
+        select(case, case_event.c.hash, department.c.name.label("department_name"))
         .join(case_event, (case_event.c.case_id == case.c.id) & (case_event.c.seq == 1))
+        .join(department, department.c.code == case.c.department_code, isouter=True)
         .where(case.c.id == case_id)
     ).one()
     if row.content_digest != digest:
         raise errors.IdConflict(id=str(case_id), number=row.number)
     return Receipt(
-        case_id, row.number, row.query_code, 1, bytes(row.hash), row.department_code, row.unit_grid_code, True
+        case_id,
+        row.number,
+        row.query_code,
+        1,
+        bytes(row.hash),
+        row.department_code,
+        row.department_name,
+        row.unit_grid_code,
+        duplicate=True,
     )
 
 
@@ -549,32 +526,85 @@ def _event(
 
 
 def _append(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
-    written = insert(case_event).values(event).cte("written")
-    waiting = [
-        select(literal(consumer), literal(event["case_id"]), literal(event["seq"])) for consumer in events.CONSUMERS
-    ]
-    # One statement for the event and what its consumers still have to take: one round trip an act.
-    tx.execute(
-        insert(delivery)
-        .from_select(["consumer", "case_id", "seq"], waiting[0].union_all(*waiting[1:]))
-        .add_cte(written)
-    )
+    tx.execute(_APPEND, {f"event_{name}": value for name, value in event.items()})
     if photos:
-        tx.execute(
-            upsert(attachment)
-            .values(
-                [
-                    {
-                        "case_id": event["case_id"],
-                        "sha256": p.sha256,
-                        "purpose": purpose,
-                        "mime": p.mime,
-                        "bytes": p.bytes,
-                        "seq": event["seq"],
-                        "taken_at": func.now(),
-                    }
-                    for p in photos
-                ]
-            )
-            .on_conflict_do_nothing()
-        )
+        _attach(tx, event, photos, purpose)
+
+
+def _attach(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
+    tx.execute(
+        upsert(attachment).on_conflict_do_nothing(),
+        [
+            {
+                "case_id": event["case_id"],
+                "sha256": p.sha256,
+                "purpose": purpose,
+                "mime": p.mime,
+                "bytes": p.bytes,
+                "seq": event["seq"],
+                "taken_at": event["happened_at"],
+            }
+            for p in photos
+        ],
+    )
+
+
+# --- The statements, made once: building them anew for every report costs more than running them ----------------
+
+_GIVEN_EVENT = [
+    case_event.c[name]
+    for name in (
+        *("case_id", "seq", "action", "from_state", "to_state", "actor_id", "actor", "role", "happened_at"),
+        *("lon", "lat", "payload", "prev_hash", "hash"),
+    )
+]
+_EVENT_VALUES = [bindparam(f"event_{c.name}", type_=c.type) for c in _GIVEN_EVENT]
+# What the database fills in, and what a case gets only later.
+_NOT_OPENED = {"number", "assignee_id", "clock", "rework_count", "return_count", "updated_at"}
+_OPENED = [
+    c for c in case.c if c.name not in _NOT_OPENED and not (c.name.endswith("_at") and c.name not in _AT_OPENING)
+]
+
+
+def _deliveries(written: Any) -> Any:
+    waiting = [select(literal(consumer), written.c.case_id, written.c.seq) for consumer in events.CONSUMERS]
+    every = waiting[0].union_all(*waiting[1:]) if waiting[1:] else waiting[0]
+    return insert(delivery).from_select(["consumer", "case_id", "seq"], every)
+
+
+def _open_statement() -> Any:
+    serial = cast(func.nextval(text("'case_number'::regclass")), Text)
+    digits = func.lpad(serial, func.greatest(6, func.length(serial)), "0")
+    values: dict[str, Any] = {c.name: bindparam(c.name, type_=c.type) for c in _OPENED}
+    values["number"] = bindparam("number_head", type_=Text).concat(digits)
+    opened = (
+        upsert(case)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["id"])
+        .returning(case.c.id, case.c.number, case.c.department_code)
+        .cte("opened")
+    )
+    written = (
+        insert(case_event)
+        .from_select([c.name for c in _GIVEN_EVENT], select(*_EVENT_VALUES).select_from(opened))
+        .returning(case_event.c.case_id, case_event.c.seq)
+        .cte("written")
+    )
+    waiting = insert(delivery).from_select(
+        ["consumer", "case_id", "seq"], _deliveries(written.c.case_id, written.c.seq)
+    )
+    name = select(department.c.name).where(department.c.code == opened.c.department_code).scalar_subquery()
+    return select(opened.c.number, name.label("department_name")).add_cte(waiting.cte("waiting"))
+
+
+def _append_statement() -> Any:
+    written = (
+        insert(case_event)
+        .values({c.name: value for c, value in zip(_GIVEN_EVENT, _EVENT_VALUES, strict=True)})
+        .returning(case_event.c.case_id, case_event.c.seq)
+        .cte("written")
+    )
+    return insert(delivery).from_select(["consumer", "case_id", "seq"], _deliveries(written.c.case_id, written.c.seq))
+
+
+_OPEN, _APPEND = _open_statement(), _append_statement()

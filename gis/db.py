@@ -29,7 +29,6 @@ def make_engine(url: str, *, pool_size: int = 8, statement_timeout_s: int = 30) 
         url.replace("postgresql://", "postgresql+psycopg://", 1),
         pool_size=pool_size,
         max_overflow=pool_size * 2,
-        pool_pre_ping=True,
         pool_recycle=1800,
         connect_args={"options": f"{_OPTIONS} -c statement_timeout={statement_timeout_s}s", "connect_timeout": 10},
     )

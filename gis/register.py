@@ -59,12 +59,6 @@ def by_query_code(tx: Connection, query_code: str) -> Any:
     return row
 
 
-def department_name(tx: Connection, code: str) -> str | None:
-    """A department's name, None for an unknown code."""
-    name: str | None = tx.execute(select(department.c.name).where(department.c.code == code)).scalar()
-    return name
-
-
 def departments(tx: Connection) -> list[dict[str, Any]]:
     """Every active department by code."""
     rows = tx.execute(select(department).where(department.c.active).order_by(department.c.code)).all()

@@ -5,12 +5,12 @@ Knows which kinds of definitions exist and how each is checked; what they decide
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import DateTime, bindparam, func, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from gis import definitions, errors, map_layers, people, workflow
@@ -87,6 +87,21 @@ class Rulebook:
         return found
 
 
+_AT = func.coalesce(bindparam("at", type_=DateTime(timezone=True)), func.now())
+_NEWEST = (
+    select(definition.c.kind, definition.c.code, definition.c.version, definition.c.digest)
+    .ext(distinct_on(definition.c.kind, definition.c.code))
+    .where(definition.c.valid_from <= _AT, or_(definition.c.valid_to.is_(None), definition.c.valid_to > _AT))
+    .order_by(definition.c.kind, definition.c.code, definition.c.version.desc())
+    .subquery()
+)
+# The town and what is in force in one round trip: every report and every act begins with it.
+_IN_FORCE = select(
+    town.c.code,
+    town.c.number_prefix,
+    town.c.catalogue,
+    select(func.jsonb_agg(func.jsonb_build_array(*_NEWEST.c))).scalar_subquery().label("definitions"),
+)
 _books: dict[tuple[Any, ...], Rulebook] = {}
 _lock = Lock()
 
@@ -96,23 +111,13 @@ def rulebook(tx: Connection, at: datetime | None = None) -> Rulebook:
 
     Raises ``Unavailable`` when no town is loaded, ``DefinitionUnknown`` when a needed definition is missing.
     """
-    moment = at or datetime.now(UTC)
-    rows = tx.execute(
-        select(definition.c.kind, definition.c.code, definition.c.version, definition.c.digest)
-        .ext(distinct_on(definition.c.kind, definition.c.code))
-        .where(
-            definition.c.valid_from <= moment,
-            or_(definition.c.valid_to.is_(None), definition.c.valid_to > moment),
-        )
-        .order_by(definition.c.kind, definition.c.code, definition.c.version.desc())
-    ).all()
-    home = tx.execute(select(town.c.code, town.c.number_prefix, town.c.catalogue)).first()
+    home = tx.execute(_IN_FORCE, {"at": at}).first()
     if home is None:
         raise errors.Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
-    key = (tuple(home), tuple(tuple(row) for row in rows))
+    key = (home.code, home.number_prefix, home.catalogue, tuple(tuple(row) for row in home.definitions or ()))
     found = _books.get(key)
     if found is None:
-        found = _build(tx, home, {(kind, code): version for kind, code, version, _ in rows})
+        found = _build(tx, home, {(kind, code): version for kind, code, version, _ in key[3]})
         with _lock:
             _books.clear()  # one town, one moment: an older book is only needed by who holds it
             _books[key] = found
