@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,13 +15,19 @@ from api import doctor as examination
 from api import up as supervision
 from api.demo import load_demo_town
 from api.servers import Trouble
-from gis import db, imports
+from api.simulate import Plan
+from api.simulate import run as run_simulation
+from api.simulate_past import fill_past
+from gis import accounts, db, imports
 from gis.errors import ImportRefused, Problem
+from gis.people import SYSTEM
+from gis.search import CaseFilter
 from gis.settings import settings
 from gis.town_check import verify
 from gis.town_plain import CODE as PLAIN_CODE
 from gis.town_plain import NAME as PLAIN_NAME
 from gis.town_plain import plain_town
+from layers import folium_map
 
 console = Console(soft_wrap=True)
 
@@ -188,4 +195,80 @@ def town_init(
         f"{drawn.name} {drawn.code} (synthetic) around {rows:,} rows: {drawn.villages} villages,"
         f" {drawn.unit_grids:,} unit grids of {drawn.side_m:.0f} m, {' '.join(f'{d:.5f}' for d in drawn.bounds)}",
         markup=False,
+    )
+
+
+account_app = typer.Typer(no_args_is_help=True, help="Who may sign in.")
+app.add_typer(account_app, name="account")
+
+
+@account_app.command("add")
+def account_add(
+    username: str,
+    department: Annotated[str, typer.Option(help="Code of the person's department.")],
+    role: Annotated[list[str], typer.Option(help="role, or role:scope:code such as inspector:duty_grid:CODE; repeat.")],
+    name: Annotated[str, typer.Option(help="The person's name; default the user name.")] = "",
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "",
+) -> None:
+    """Take a person on; the password is asked for."""
+    grants = [accounts.parse_grant(each) for each in role]
+    with supervision.database(console), db.transaction() as tx:
+        accounts.add(tx, username, name or username, department, password, grants)
+    console.print(f"{username} may sign in", markup=False)
+
+
+export_app = typer.Typer(no_args_is_help=True, help="Take things out, as files that need nothing else.")
+app.add_typer(export_app, name="export")
+
+
+@export_app.command("map")
+def export_map(
+    file: Path,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A filter as in the API, such as category=event:05 or light=red; repeat.")
+    ] = None,
+    shade: Annotated[str, typer.Option(help="The measure villages and grids are shaded by.")] = "reported",
+    language: Annotated[str, typer.Option(help="zh or en.")] = "zh",
+) -> None:
+    """A map of the cases as one HTML file that opens without a network."""
+    wanted = CaseFilter.parse(dict(each.partition("=")[::2] for each in only or []))
+    with supervision.database(console), db.transaction() as tx:
+        markup = folium_map.case_map(tx, SYSTEM, wanted, datetime.now(UTC), shade, language)
+    file.write_text(markup, encoding="utf-8")
+    console.print(f"{file}: {file.stat().st_size / 1e6:.1f} MB", markup=False)
+
+
+@app.command()
+def simulate(
+    url: Annotated[str, typer.Option(help="The service to play in; default the one of this installation.")] = "",
+    speed: Annotated[str, typer.Option(help="How many times faster than people; or realtime.")] = "60",
+    inspectors: Annotated[int, typer.Option(min=1)] = 40,
+    citizens: Annotated[int, typer.Option(min=0)] = 30,
+    rate: Annotated[float, typer.Option(min=0.001, help="Reports a second.")] = 0.33,
+    duration: Annotated[float, typer.Option(min=0, help="Seconds; 0 until stopped.")] = 0.0,
+    seed: int = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Requests at the same time.")] = 12,
+    backfill: Annotated[bool, typer.Option(help="Instead, give a town without cases a past.")] = False,
+    days: Annotated[int, typer.Option(min=1, max=365, help="Of the past.")] = 30,
+    cases: Annotated[int, typer.Option(min=1, max=100_000, help="Of the past.")] = 2500,
+) -> None:
+    """People at work: inspectors, citizens, desk and departments, through the public API. Everything is synthetic."""
+    if backfill:
+        with supervision.database(console):
+            made = fill_past(console, days, cases, seed)
+        console.print(f"{made} simulated cases" if made else "the town has cases already; it keeps what it has")
+        return
+    faster = 1.0 if speed == "realtime" else float(speed)
+    run_simulation(
+        Plan(
+            url=url or supervision.address(),
+            speed=faster,
+            inspectors=inspectors,
+            citizens=citizens,
+            rate=rate,
+            duration=duration,
+            seed=seed,
+            threads=threads,
+        ),
+        console,
     )

@@ -44,6 +44,8 @@ BadLogin = _problem("BadLogin", "bad_login", 401, "用户名或密码不对", "W
 LoginLocked = _problem(
     "LoginLocked", "login_locked", 429, "登录失败次数过多，请稍后再试", "Too many failed logins; try later"
 )
+UsernameTaken = _problem("UsernameTaken", "username_taken", 409, "用户名已被使用", "The user name is taken")
+PasswordShort = _problem("PasswordShort", "password_short", 422, "密码过短", "The password is too short")
 Forbidden = _problem("Forbidden", "forbidden", 403, "没有权限", "You lack the right to do this")
 CrossSite = _problem("CrossSite", "cross_site", 403, "拒绝跨站请求", "Cross-site requests are refused")
 TooManyRequests = _problem("TooManyRequests", "too_many_requests", 429, "请求过于频繁", "Too many requests")
