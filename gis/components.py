@@ -96,8 +96,9 @@ def code_problems(codes: Texts, district: str, categories: Texts) -> dict[str, F
 
 
 def category_digits(codes: Texts) -> Texts:
-    """Digits 7 to 10: the category, ambiguous without its catalogue."""
-    return _part(codes.astype(str), 6, 10).astype(object)
+    """Digits 7 to 10: the category, ambiguous without its catalogue; '' for what has not 16 characters."""
+    written = codes.astype(str)
+    return np.where(np.char.str_len(written) == CODE_DIGITS, _part(written, 6, 10), "").astype(object)
 
 
 def _part(written: npt.NDArray[np.str_], start: int, end: int) -> npt.NDArray[np.str_]:
