@@ -560,10 +560,9 @@ _GIVEN_EVENT = [
 ]
 _EVENT_VALUES = [bindparam(f"event_{c.name}", type_=c.type) for c in _GIVEN_EVENT]
 # What the database fills in, and what a case gets only later.
-_NOT_OPENED = {"number", "assignee_id", "clock", "rework_count", "return_count", "updated_at"}
-_OPENED = [
-    c for c in case.c if c.name not in _NOT_OPENED and not (c.name.endswith("_at") and c.name not in _AT_OPENING)
-]
+_NOT_OPENED = {"number", "assignee_id", "clock", "rework_count", "return_count"}
+_LATER = {c.name for c in case.c if c.name.endswith("_at")} - {"occurred_at", "reported_at", "stage_due_at"}
+_OPENED = [c for c in case.c if c.name not in _NOT_OPENED | _LATER]
 
 
 def _deliveries(written: Any) -> Any:
@@ -590,9 +589,7 @@ def _open_statement() -> Any:
         .returning(case_event.c.case_id, case_event.c.seq)
         .cte("written")
     )
-    waiting = insert(delivery).from_select(
-        ["consumer", "case_id", "seq"], _deliveries(written.c.case_id, written.c.seq)
-    )
+    waiting = _deliveries(written)
     name = select(department.c.name).where(department.c.code == opened.c.department_code).scalar_subquery()
     return select(opened.c.number, name.label("department_name")).add_cte(waiting.cte("waiting"))
 
@@ -604,7 +601,7 @@ def _append_statement() -> Any:
         .returning(case_event.c.case_id, case_event.c.seq)
         .cte("written")
     )
-    return insert(delivery).from_select(["consumer", "case_id", "seq"], _deliveries(written.c.case_id, written.c.seq))
+    return _deliveries(written)
 
 
 _OPEN, _APPEND = _open_statement(), _append_statement()
