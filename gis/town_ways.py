@@ -137,11 +137,13 @@ class Ways:
 
 
 def _ashore(cut: Cut, beds: Polygon) -> list[Cut]:
-    """The cut without what lies in a canal: small ways end at the water, only roads have bridges."""
+    """The cut without what lies in a canal: only a road that goes on beyond the water has a bridge."""
     if cut.kind in ("trunk", "main") or not cut.line.intersects(beds):
         return [cut]
-    parts = shapely.get_parts(shapely.difference(cut.line, beds))
-    return [replace(cut, line=part) for part in parts if part.length > 8]
+    parts = [part for part in shapely.get_parts(shapely.difference(cut.line, beds)) if part.length > 8]
+    if cut.kind == "secondary" and sum(part.length > 40 for part in parts) > 1:
+        return [cut]
+    return [replace(cut, line=part) for part in parts]
 
 
 def along_lines(lines: Shapes, every: float, *, phase: float = 0.5) -> Spots:
