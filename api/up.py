@@ -54,6 +54,7 @@ class Child:
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig=TERM", "--", *self.command],
                 cwd=ROOT,
+                env={name: value for name, value in os.environ.items() if name != "WANGGE_OWNER_DATABASE_URL"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -132,7 +133,7 @@ class Home:
         return self._kept("token")
 
     def secret(self) -> str:
-        """This installation's own key, used when WANGGE_SECRET is not set and it is no demo; made once."""
+        """This installation's own key, used with its private database when WANGGE_SECRET is not set; made once."""
         return self._kept("secret")
 
     def _kept(self, name: str) -> str:
@@ -211,7 +212,8 @@ def database(console: Console) -> Iterator[Settings]:
 
 def _use(home: Home, environment: dict[str, str]) -> None:
     """Point this process, and those it starts, at the private servers."""
-    if settings().secret == DEMO_SECRET and not settings().demo:
+    # In the demo too: a command run beside it without WANGGE_DEMO must use the same key.
+    if settings().secret == DEMO_SECRET and not settings().database_url:
         environment["WANGGE_SECRET"] = home.secret()
     os.environ.update(environment)
     settings.cache_clear()
