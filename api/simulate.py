@@ -1,6 +1,6 @@
 """`wangge simulate`: a town's worth of people at work, through the public API. Knows when who acts, not what they do.
 
-``python -m api.simulate`` is the demo's life: a made-up past when there is none, then people at a visible pace.
+``python -m api.simulate`` is the demo's life, at a pace one can watch.
 """
 
 import heapq
@@ -20,10 +20,8 @@ from rich.live import Live
 
 from api import up
 from api.simulate_client import Later, Refused, Service, SignedOut
-from api.simulate_past import fill_past
 from api.simulate_people import Citizen, Dispatcher, Inspector, Person, Worker, World
 from gis import pretend
-from gis.settings import settings
 from gis.town_load import DEMO_PASSWORD
 
 DESK = {"acceptor": 3, "shiftleader": 2, "dispatcher": 2}
@@ -108,6 +106,7 @@ class Town:
         self.inspectors: list[Inspector] = []
         self.citizens = [Citizen(world, n) for n in range(plan.citizens)]
         self._managers: set[str] = set()
+        self._overseer = Person(world, "dispatcher1")
         self._open = 0
         self._every = min(5.0, max(0.2, 240.0 / plan.speed))
 
@@ -121,7 +120,8 @@ class Town:
             inspector = Inspector(self.world, username, self._every * 4, self.plan.fix_every)
             self.agenda.add(self._arrival(inspector), n * 0.1)
         self.agenda.add(self._report, 3.0)
-        self.agenda.add(self._staff_departments, 2.0)
+        self.agenda.add(self._staff_departments, 1.0)
+        self.agenda.add(self._count)
 
     def _beats(self) -> list[str]:
         """Usernames of inspectors, evenly over the town: they are numbered along it."""
@@ -162,14 +162,18 @@ class Town:
 
     def _staff_departments(self) -> float:
         """Calls in the manager of every department that has work."""
-        desk = Person(self.world, "dispatcher1")
-        counted = desk.call("count", "GET", "/api/cases/count", query={"status": "open", "facets": "department"})
-        self._open = counted["total"]
-        working = self.world.seen_departments | {d for d, n in counted["facets"]["department"].items() if n and d}
-        for code in sorted(working & set(self.world.departments) - self._managers):
+        for code in sorted(self.world.seen_departments & set(self.world.departments) - self._managers):
             self._managers.add(code)
-            manager = Worker(self.world, f"manager_{code}", self._every * 4)
-            self.agenda.add(manager.work, self.chance.uniform(0, 5))
+            self.agenda.add(Worker(self.world, f"manager_{code}", self._every * 4).work)
+        return 2.0
+
+    def _count(self) -> float:
+        """How much is open, and where: what was left from before needs its department too."""
+        counted = self._overseer.call(
+            "count", "GET", "/api/cases/count", query={"status": "open", "facets": "department"}
+        )
+        self._open = counted["total"]
+        self.world.seen_departments.update(code for code, n in counted["facets"]["department"].items() if n)
         return 10.0
 
 
@@ -200,7 +204,7 @@ def look_around(service: Service, plan: Plan) -> World:
     chance = Random(plan.seed)
     west, south, east, north = town["bbox"]
     spots: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(900):
+    for _ in range(min(900, max(150, 25 * plan.inspectors))):
         lon, lat = chance.uniform(west, east), chance.uniform(south, north)
         with suppress(Refused):
             place = service.call("locate", "GET", "/api/locate", query={"lon": lon, "lat": lat})
@@ -277,14 +281,7 @@ def _watch(plan: Plan, service: Service, agenda: Agenda, stopped: threading.Even
 
 def main() -> None:
     """The demo's life, as `wangge up --demo` starts it."""
-    console = Console()
-    here = settings()
-    if here.database_url:
-        began = time.monotonic()
-        made = fill_past(console)
-        if made:
-            console.log(f"{made} simulated cases of 30 days in {time.monotonic() - began:.0f} s")
-    run(Plan(url=up.address()), console)
+    run(Plan(url=up.address()), Console())
 
 
 if __name__ == "__main__":

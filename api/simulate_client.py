@@ -48,9 +48,9 @@ class _Kind:
 class Service:
     """One running Wangge. Safe to use from many threads."""
 
-    def __init__(self, url: str, threads: int) -> None:
+    def __init__(self, url: str, threads: int, transport: httpx.BaseTransport | None = None) -> None:
         limits = httpx.Limits(max_connections=threads, max_keepalive_connections=threads)
-        self._http = httpx.Client(base_url=url, timeout=20.0, limits=limits, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=20.0, limits=limits, trust_env=False, transport=transport)
         self._kinds: defaultdict[str, _Kind] = defaultdict(_Kind)
         self._lock = Lock()
         self._began = time.monotonic()

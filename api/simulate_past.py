@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -30,12 +31,20 @@ def fill_past(console: Console, days: int = 30, number: int = 2500, seed: int = 
         openings = backfill.plan(tx, seed, days, number, now)
     chunks = [openings[k : k + CHUNK] for k in range(0, len(openings), CHUNK)]
     spawn = multiprocessing.get_context("spawn")  # threads and connections of this process must not be inherited
-    workers = ProcessPoolExecutor(min(4, os.cpu_count() or 1), mp_context=spawn)
-    with workers, Progress(console=console, transient=True) as progress:
+    workers = ProcessPoolExecutor(min(4, os.cpu_count() or 1), mp_context=spawn, initializer=_leave_stopping_to_parent)
+    with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("a simulated past", total=len(openings))
-        for done in workers.map(_fill, chunks, repeat(seed), range(len(chunks)), repeat(now)):
-            progress.advance(bar, done)
+        try:
+            for done in workers.map(_fill, chunks, repeat(seed), range(len(chunks)), repeat(now)):
+                progress.advance(bar, done)
+        finally:
+            workers.shutdown(cancel_futures=True)
     return len(openings)
+
+
+def _leave_stopping_to_parent() -> None:
+    """Ctrl-C reaches the whole process group; a chunk is soon done and the parent sends no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _fill(openings: Sequence[Opening], seed: int, chunk: int, now: datetime) -> int:
