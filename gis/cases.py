@@ -559,6 +559,16 @@ _GIVEN_EVENT = [
     )
 ]
 _EVENT_VALUES = [bindparam(f"event_{c.name}", type_=c.type) for c in _GIVEN_EVENT]
+_SHARED = {
+    "case_id": "id",
+    "seq": "seq",
+    "to_state": "state",
+    "actor_id": "reporter_id",
+    "happened_at": "occurred_at",
+    "lon": "lon",
+    "lat": "lat",
+    "hash": "last_hash",
+}
 # What the database fills in, and what a case gets only later.
 _NOT_OPENED = {"number", "assignee_id", "clock", "rework_count", "return_count"}
 _LATER = {c.name for c in case.c if c.name.endswith("_at")} - {"occurred_at", "reported_at", "stage_due_at"}
@@ -573,8 +583,10 @@ def _deliveries(written: Any) -> Any:
 
 def _open_statement() -> Any:
     serial = cast(func.nextval(text("'case_number'::regclass")), Text)
-    digits = func.lpad(serial, func.greatest(6, func.length(serial)), "0")
+    digits = func.lpad(serial, func.greatest(text("6"), func.length(serial)), text("'0'"))
     values: dict[str, Any] = {c.name: bindparam(c.name, type_=c.type) for c in _OPENED}
+    # psycopg keeps no statement of more than 50 parameters: what the event shares with the case is given once.
+    event = [values.get(_SHARED.get(c.name, ""), given) for c, given in zip(_GIVEN_EVENT, _EVENT_VALUES, strict=True)]
     values["number"] = bindparam("number_head", type_=Text).concat(digits)
     opened = (
         upsert(case)
@@ -585,7 +597,7 @@ def _open_statement() -> Any:
     )
     written = (
         insert(case_event)
-        .from_select([c.name for c in _GIVEN_EVENT], select(*_EVENT_VALUES).select_from(opened))
+        .from_select([c.name for c in _GIVEN_EVENT], select(*event).select_from(opened))
         .returning(case_event.c.case_id, case_event.c.seq)
         .cte("written")
     )
