@@ -49,7 +49,6 @@ def create_app() -> FastAPI:
     )
     for module in (access, cases, places, statistics, tracks, imports, live, maps, tiles):
         app.include_router(module.router)
-    maps.mount(app)
     _health(app)
     _pages(app)
     app.add_exception_handler(errors.Problem, _problem)

@@ -3,17 +3,13 @@
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi import APIRouter, Query, Response
 
 from api.access import Filtered, Tx, allow
 from gis.people import Caller
 from layers import folium_map
 
 router = APIRouter(tags=["maps"])
-
-
-def mount(app: FastAPI) -> None:
-    """Tiles come here."""
 
 
 @router.get("/api/maps/folium")
