@@ -258,3 +258,21 @@ def test_components_follow_the_grids(plain: Connection, tmp_path: Path) -> None:
     outcome = imports.import_file(plain, "grids", save(frame, tmp_path / "g.gpkg"), imports.mapping_named("grids"))
     assert outcome.extra == {"retired": 1, "relocated": 1}
     assert plain.execute(select(component.c.unit_grid_code)).scalar() == f"{VILLAGE}{number + 1:03d}"
+
+
+def test_the_demo_towns_own_grids_pass_as_a_survey(tx: Connection, tmp_path: Path) -> None:
+    rows = tx.execute(
+        select(
+            unit_grid.c.code,
+            unit_grid.c.area_class,
+            unit_grid.c.land_use,
+            func.ST_AsBinary(unit_grid.c.geom).label("shape"),
+        )
+    ).all()
+    frame = gpd.GeoDataFrame(
+        {name: [getattr(row, name) for row in rows] for name in ("code", "area_class", "land_use")},
+        geometry=shapely.from_wkb([bytes(row.shape) for row in rows]),
+        crs=4490,
+    )
+    outcome = imports.import_file(tx, "grids", save(frame, tmp_path / "g.gpkg"), imports.mapping_named("grids"))
+    assert (outcome.new, outcome.updated, outcome.unchanged) == (0, 0, len(rows))
