@@ -77,7 +77,7 @@ const rampColour: Expression = [
   ['coalesce', state, 0],
   ...RAMP.flatMap((colour, i) => [i / (RAMP.length - 1), colour]),
 ] as Expression
-const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.62 * opacity, 0]
+const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.5 * opacity, 0]
 
 const empty: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] }
 const points = (): SourceSpecification => ({ type: 'geojson', data: empty, promoteId: 'id' })
@@ -100,6 +100,9 @@ export interface StyleOptions {
   names: GeoJSON.FeatureCollection
 }
 
+/** Heat relative to what a crowded cell holds here: a quiet town and a busy one both show where their own crowds are. */
+export const heatWeight = (crowded: number): Expression => ['min', 1, ['/', N, crowded]]
+
 /** Clusters and single cases of one of the two sources. */
 function caseLayers(range: 'far' | 'near', chinese: boolean): LayerSpecification[] {
   const common = {
@@ -108,12 +111,13 @@ function caseLayers(range: 'far' | 'near', chinese: boolean): LayerSpecification
     'source-layer': 'cases',
     ...(range === 'far' ? { maxzoom: NEAR_ZOOM } : { minzoom: NEAR_ZOOM }),
   } as const
-  const always = { 'icon-allow-overlap': true, 'icon-ignore-placement': true }
+  // Always drawn, but names make way for them.
+  const always = { 'icon-allow-overlap': true }
   return [
     { ...common, id: `case-points-${range}`, filter: single, layout: { 'icon-image': ['concat', 'mark-', MARK], ...always } },
     { ...common, id: `case-clusters-${range}`, filter: ['>', N, 1], layout: {
       'icon-image': RING, ...always, 'symbol-sort-key': N,
-      'text-field': clusterText(chinese), 'text-font': FONT, 'text-size': ['step', N, 12, 100, 13, 1000, 14], 'text-allow-overlap': true, 'text-ignore-placement': true,
+      'text-field': clusterText(chinese), 'text-font': FONT, 'text-size': ['step', N, 12, 100, 13, 1000, 14], 'text-allow-overlap': true,
     }, paint: { 'text-color': '#ffffff' } },
   ]
 }
@@ -155,9 +159,9 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
-      'heatmap-weight': ['interpolate', ['linear'], N, 0, 0, 60, 1],
-      'heatmap-intensity': ['interpolate', ['linear'], ['zoom'], 10, 0.6, 16, 2.2],
-      'heatmap-radius': ['interpolate', ['linear'], ['zoom'], 10, 12, 13, 20, 16, 42],
+      'heatmap-weight': heatWeight(10),
+      'heatmap-intensity': 1.1,
+      'heatmap-radius': ['interpolate', ['linear'], ['zoom'], 10, 14, 13, 26, 16, 48],
       'heatmap-color': heatColour,
     } },
     { id: 'unit-grid-areas', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-opacity': 0 } },
@@ -170,16 +174,16 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     } },
     { id: 'component-points', type: 'symbol', source: 'wall-components', 'source-layer': 'components', minzoom: 13, filter: single, layout: {
       'icon-image': ['concat', 'component-', ['slice', ['coalesce', get('category'), 'component:01'], 10, 12]],
-      'icon-size': ['interpolate', ['linear'], ['zoom'], 14, 0.6, 17, 1.1], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
+      'icon-size': ['interpolate', ['linear'], ['zoom'], 14, 0.5, 18, 1.1], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
     } },
-    { id: 'village-names', type: 'symbol', source: 'wall-village-names', minzoom: 11.5, maxzoom: 16, layout: { 'text-field': get('name'), ...text(13), 'text-padding': 6, 'text-max-width': 8 }, paint: { 'text-color': '#dbe4ec', ...halo } },
-    ...caseLayers('far', o.chinese),
-    ...caseLayers('near', o.chinese),
-    { id: 'drill-points', type: 'symbol', source: 'wall-drill', layout: { 'icon-image': ['concat', 'mark-', get('mark')], 'icon-allow-overlap': true, 'icon-ignore-placement': true } },
+    { id: 'village-names', type: 'symbol', source: 'wall-village-names', minzoom: 11.5, maxzoom: 16, layout: { 'text-field': get('name'), ...text(13), 'text-max-width': 8, 'text-variable-anchor': ['center', 'top', 'bottom', 'left', 'right'], 'text-radial-offset': 1.6 }, paint: { 'text-color': '#dbe4ec', ...halo } },
     { id: 'inspectors', type: 'symbol', source: 'wall-inspectors', layout: {
       'icon-image': ['concat', 'person-', get('state')], 'icon-size': ['interpolate', ['linear'], ['zoom'], 11, 0.6, 14, 1], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
       'text-field': ['step', ['zoom'], '', 14, get('name')] as Value<string>, ...text(12), 'text-offset': [0, 1.2], 'text-anchor': 'top', 'text-optional': true,
     }, paint: { 'text-color': '#ffffff', ...halo } },
+    ...caseLayers('far', o.chinese),
+    ...caseLayers('near', o.chinese),
+    { id: 'drill-points', type: 'symbol', source: 'wall-drill', layout: { 'icon-image': ['concat', 'mark-', get('mark')], 'icon-allow-overlap': true, 'icon-ignore-placement': true } },
     { id: 'chosen', type: 'circle', source: 'wall-chosen', paint: { 'circle-radius': 16, 'circle-color': 'rgba(0,0,0,0)', 'circle-stroke-color': '#ffffff', 'circle-stroke-width': 2.5 } },
     { id: 'fresh', type: 'circle', source: 'wall-fresh', paint: {
       'circle-radius': ['+', 8, ['*', 30, ['sqrt', get('age')]]], 'circle-color': 'rgba(0,0,0,0)', 'circle-stroke-color': COLOUR.new,

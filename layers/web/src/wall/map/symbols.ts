@@ -5,7 +5,8 @@ import { COLOUR, MARKS, SHAPE } from '../../shared/lights'
 
 /** Drawn at this density, so that a doubled 4K wall stays sharp. */
 const DENSITY = 3
-const NEUTRAL = '#d5dee7'
+/** Components are the ground cases happen on: quieter than any case. */
+export const COMPONENT = '#93a5b5'
 const DARK = '#0b1015'
 
 /** Steps of a cluster's ring: shares of late and soon are rounded to one of these many parts, never down to none. */
@@ -107,11 +108,11 @@ export function addSymbols(map: MapLibreMap): void {
   }
   for (const mark of MARKS) add(`mark-${mark}`, shape(SHAPE[mark], 20, mark === 'done' ? null : COLOUR[mark], COLOUR[mark]))
   for (const state of INSPECTOR_STATES) add(`person-${state}`, person(state))
-  for (const [group, path] of Object.entries(GROUP_SHAPE)) add(`component-${group}`, shape(path, 13, NEUTRAL, NEUTRAL))
+  for (const [group, path] of Object.entries(GROUP_SHAPE)) add(`component-${group}`, shape(path, 13, COMPONENT, COMPONENT))
   map.setMissingStyleImageResolver((id) => {
     const [family, size, late, soon] = id.split('-')
     if (family === 'ring') add(id, ring(RADII[Number(size)] ?? RADII[0]!, Number(late), Number(soon)))
-    else if (family === 'component') add(id, shape(GROUP_SHAPE['01']!, 13, NEUTRAL, NEUTRAL))
+    else if (family === 'component') add(id, shape(GROUP_SHAPE['01']!, 13, COMPONENT, COMPONENT))
   })
 }
 

@@ -16,7 +16,7 @@ import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url'
 import { markOf } from '../../shared/lights'
 import type { CaseItem, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
-import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, heatTiles, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, heatTiles, heatWeight, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
 import { addSymbols } from './symbols'
 
 setWorkerUrl(workerUrl)
@@ -52,6 +52,7 @@ export class WallMap {
   private readonly people = new Map<string, Position>()
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
+  private crowded = 0
 
   constructor(
     container: HTMLElement,
@@ -84,6 +85,7 @@ export class WallMap {
     this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left')
     addSymbols(this.map)
     this.ready = new Promise((done) => this.map.once('style.load', () => done()))
+    this.map.on('idle', () => this.balanceHeat())
     this.map.on('click', (event) => {
       const feature = this.map.queryRenderedFeatures(event.point, { layers: CLICKABLE })[0]
       this.click(feature, event.lngLat.toArray() as Point, picked)
@@ -160,6 +162,17 @@ export class WallMap {
       for (const [property, value] of opacityOf({ id, type: layer.type } as LayerSpecification, opacity))
         this.map.setPaintProperty(id, property as 'fill-opacity', value as number)
     }
+  }
+
+  /** Measures heat by the crowded cells in view, so that it shows something at every zoom and size of town. */
+  private balanceHeat(): void {
+    if (this.map.getLayoutProperty('heat', 'visibility') === 'none') return
+    const counts = this.map.querySourceFeatures('wall-heat', { sourceLayer: 'heat' }).map((cell) => Number(cell.properties.n))
+    counts.sort((a, b) => a - b)
+    const crowded = Math.max(2, counts[Math.floor(counts.length * 0.95)] ?? 0)
+    if (crowded === this.crowded) return
+    this.crowded = crowded
+    this.map.setPaintProperty('heat', 'heatmap-weight', heatWeight(crowded))
   }
 
   showComponents(categories: readonly string[]): void {
