@@ -47,7 +47,7 @@ WORDS: dict[str, dict[str, Any]] = {
         "filter": "筛选",
         "all": "全部案件",
         "omitted": "仅显示最新 {shown} 件，共 {total} 件",
-        "shown": "共 {total} 件",
+        "shown": "共 {total} 件案件",
         "synthetic": "合成演示数据，并非真实地物与案件",
         "green": "时限内",
         "yellow": "临近超时",
@@ -170,7 +170,8 @@ def render(sheet: Sheet) -> str:
     drawn = folium.Map(
         location=[(south + north) / 2, (west + east) / 2], tiles=None, prefer_canvas=True, control_scale=True
     )
-    drawn.options |= {"min_zoom": 10, "max_zoom": 20}  # without tiles nothing else says how far one may zoom
+    # Without tiles nothing else says how far one may zoom, and no step has to fit a picture's.
+    drawn.options |= {"min_zoom": 10, "max_zoom": 20, "zoom_snap": 0.25}
     drawn.default_js, drawn.default_css = [], []
     drawn.fit_bounds([[south, west], [north, east]])
     areas, ways = (
@@ -178,12 +179,13 @@ def render(sheet: Sheet) -> str:
     )
     _ground(areas).add_to(drawn)
     _shaded(sheet.grids, words["grids"], 0.3, show=False).add_to(drawn)
-    villages = _shaded(sheet.villages, words["villages"], 1.2, show=True)
+    villages = _shaded(sheet.villages, words["villages"], 0.0, show=True)
     for feature in sheet.villages:
         if "label" in feature:
             _label(feature).add_to(villages)
     villages.add_to(drawn)
     _ground(ways).add_to(drawn)
+    _outlines(sheet.villages).add_to(drawn)
     _cases(sheet, words).add_to(drawn)
     folium.LayerControl(collapsed=False, position="topright").add_to(drawn)
     figure = drawn.get_root()
@@ -210,6 +212,16 @@ def _ground(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
         if fill:
             style |= {"stroke": False, "fillColor": fill, "fillOpacity": 1}
         folium.GeoJson(_plain(feature), style_function=lambda _, style=style: style, control=False).add_to(group)
+    return group
+
+
+def _outlines(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
+    group = folium.FeatureGroup(name="outlines", control=False)
+    if features:
+        bare = [{"type": "Feature", "properties": {}, "geometry": feature["geometry"]} for feature in features]
+        style = {"color": "#3a4654", "weight": 1.6, "fill": False, "interactive": False}
+        collection = {"type": "FeatureCollection", "features": bare}
+        folium.GeoJson(collection, style_function=lambda _: style, control=False).add_to(group)
     return group
 
 
@@ -259,7 +271,7 @@ def _plain(feature: Mapping[str, Any]) -> dict[str, Any]:
 def _label(feature: Mapping[str, Any]) -> folium.Marker:
     text = f"{_safe(feature['properties']['name'])}<b>{feature['properties']['value']}</b>"
     icon = folium.DivIcon(html=f"<span>{text}</span>", class_name="village", icon_size=(0, 0))
-    return folium.Marker(feature["label"], icon=icon, interactive=False)
+    return folium.Marker(feature["label"], icon=icon, interactive=False, z_index_offset=-1000)
 
 
 _MARK = """
@@ -280,14 +292,26 @@ function (row) {
 }
 """
 
+# The ring of a cluster shows the shares of the lights in it, the worst first.
 _CLUSTER = """
 function (cluster) {
-  var worst = {red: 3, yellow: 2, green: 1, none: 0}, light = 'none';
+  var colours = %s, counts = {}, n = cluster.getChildCount(), from = 0;
   cluster.getAllChildMarkers().forEach(function (m) {
-    if (worst[m.options.light] > worst[light]) light = m.options.light;
+    counts[m.options.light] = (counts[m.options.light] || 0) + 1;
   });
-  var n = cluster.getChildCount(), size = 26 + 6 * Math.log10(n) * 2;
-  return L.divIcon({html: String(n), className: 'cluster ' + light, iconSize: [size, size]});
+  var ring = ['red', 'yellow', 'green', 'none'].filter(function (name) { return counts[name]; });
+  var worst = ring[0];
+  ring = ring.map(function (name) {
+    var to = from + 100 * counts[name] / n, part = colours[name] + ' ' + from + '%% ' + to + '%%';
+    from = to;
+    return part;
+  });
+  var size = 24 + 3 * Math.log2(n);
+  return L.divIcon({
+    html: '<i style="background:conic-gradient(' + ring.join(',') + ')"></i><b>' + n + '</b>',
+    className: 'cluster ' + worst,
+    iconSize: [size, size]
+  });
 }
 """
 
@@ -304,7 +328,7 @@ def _cases(sheet: Sheet, words: Mapping[str, Any]) -> FastMarkerCluster:
     layer = FastMarkerCluster(  # type: ignore[no-untyped-call]
         [[*mark[:3], i] for i, mark in enumerate(sheet.marks)],
         callback=_MARK,
-        icon_create_function=_CLUSTER,
+        icon_create_function=_CLUSTER % json.dumps(LIGHTS),
         name=words["cases"],
         max_cluster_radius=46,
         disable_clustering_at_zoom=17,
@@ -330,13 +354,14 @@ def _legend(sheet: Sheet, words: Mapping[str, Any]) -> str:
     count = words["omitted" if sheet.total > len(sheet.marks) else "shown"].format(
         shown=f"{len(sheet.marks):,}", total=f"{sheet.total:,}"
     )
-    chosen = "、".join(f"{k}={v}" for k, v in sheet.filter.items()) or words["all"]
+    colon = "：" if sheet.language == "zh" else ": "
+    chosen = ", ".join(f"{k}={v}" for k, v in sheet.filter.items()) or words["all"]
     made = f"{sheet.made_at.astimezone(ZONE):%Y-%m-%d %H:%M}"
     lines = [
         f"<h1>{_safe(_title(sheet))}</h1>",
         f'<p class="synthetic">{words["synthetic"]}</p>' if sheet.synthetic else "",
         f"<ul>{shades}</ul><ul>{lights}</ul>",
-        f"<p>{words['cases']}：{count}<br>{words['filter']}：{_safe(chosen)}<br>{words['made']}：{made}</p>",
+        f"<p>{count}<br>{words['filter']}{colon}{_safe(chosen)}<br>{words['made']}{colon}{made}</p>",
     ]
     return f'<aside id="legend">{"".join(lines)}</aside>'
 
@@ -356,8 +381,10 @@ html,body{font-family:"PingFang SC","Microsoft YaHei","Noto Sans CJK SC",system-
 .case.yellow{border:0;border-radius:0;clip-path:polygon(50% 0,100% 100%,0 100%)}
 .case.red{border:0;border-radius:0;clip-path:polygon(50% 0,100% 50%,50% 100%,0 50%)}
 .case.none{background:#fff;border:3px solid #7d8590}
-.cluster{display:flex;align-items:center;justify-content:center;background:#fff;border:4px solid;border-radius:50%;
-font-weight:600;font-size:12px;font-variant-numeric:tabular-nums;color:#1d2733}
+.cluster{display:flex;align-items:center;justify-content:center}
+.cluster i{position:absolute;inset:0;border-radius:50%;opacity:.9}
+.cluster b{position:absolute;inset:4px;display:flex;align-items:center;justify-content:center;border-radius:50%;
+background:#fff;font-size:12px;font-variant-numeric:tabular-nums;color:#1d2733}
 .village span{position:absolute;transform:translate(-50%,-50%);text-align:center;white-space:nowrap;font-size:12px;
 color:#1d2733;text-shadow:0 0 3px #fff,0 0 3px #fff}
 .village b{display:block;font-size:14px}
