@@ -9,10 +9,10 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import orjson
@@ -27,14 +27,15 @@ from gis.people import PUBLIC, Caller
 from gis.points import CaseStore
 from gis.points_components import ComponentStore
 from gis.search import CaseFilter
+from gis.settings import settings
 from layers import style, tiles
 
+Found = TypeVar("Found")
 log = structlog.get_logger("tiles")
 router = APIRouter(tags=["map"])
 
-CACHE_BYTES: Final = 64 * 2**20
 CALLER_SECONDS: Final = 2.0
-STATE_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 5.0
 _SMALL: Final = 400
 """Bodies below this many bytes are sent as they are."""
 _PREFIX: Final = "/tiles/"
@@ -63,14 +64,36 @@ class Known:
     until: float
 
 
-@dataclass(frozen=True)
-class State:
-    """What tiles are made of besides cases, looked up every few seconds."""
+class Kept(Generic[Found]):
+    """Something looked up in a thread and again every few seconds; the old one serves until the new one is there.
 
-    layers: Mapping[str, Layer]
-    shapes: str
-    components: ComponentStore
-    until: float
+    ``look`` gets what it found before, or None. For one event loop.
+    """
+
+    def __init__(self, look: Callable[[Found | None], Found]) -> None:
+        self._look = look
+        self._found: Found | None = None
+        self._until = 0.0
+        self._running: asyncio.Task[Found] | None = None
+
+    async def get(self) -> Found:
+        """The newest that is there; only the first caller ever waits."""
+        if self._found is not None and (self._until > time.monotonic() or self._running is not None):
+            return self._found
+        if self._running is None:
+            self._running = asyncio.create_task(asyncio.to_thread(self._look, self._found))
+            self._running.add_done_callback(self._take)
+        return self._found if self._found is not None else await asyncio.shield(self._running)
+
+    def _take(self, task: "asyncio.Task[Found]") -> None:
+        self._running = None
+        self._until = time.monotonic() + LOOK_SECONDS
+        if task.cancelled():
+            return
+        if task.exception() is None:
+            self._found = task.result()
+        else:
+            log.warning("the map could not look again", why=str(task.exception()))
 
 
 class Cache:
@@ -110,8 +133,9 @@ class Tiles:
         self._resolve = resolve
         self._cases = cases
         self._known: dict[str, Known] = {}
-        self._state: State | None = None
-        self._cache = Cache(CACHE_BYTES)
+        self._about = Kept(_look_around)
+        self._components = Kept(_look_at_components)
+        self._cache = Cache(settings().tile_cache_mb * 2**20)
         self._running: dict[Any, asyncio.Future[Any]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,7 +151,8 @@ class Tiles:
             log.exception("unexpected error", path=scope["path"])
             status, body = 500, orjson.dumps(errors.Internal().body())
             headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
-        headers.append((b"content-length", str(len(body)).encode()))
+        if status != 304:
+            headers.append((b"content-length", str(len(body)).encode()))
         headers.append((b"x-content-type-options", b"nosniff"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
@@ -137,12 +162,15 @@ class Tiles:
             return 405, [(b"allow", b"GET, HEAD")], b""
         wanted = _parse(scope["path"], scope["query_string"])
         given = {name: value for name, value in scope["headers"] if name in _READ}
-        state = await self._current()
-        layer = state.layers.get(wanted.layer)
+        layers, shapes = await self._about.get()
+        layer = layers.get(wanted.layer)
         if layer is None:
             raise errors.NotFound(layer=wanted.layer)
         known = await self._caller(given, layer)
-        stamp = self._stamp(layer, state)
+        if layer.query in ("cases", "heat"):
+            stamp = self._cases().stamp(datetime.now(UTC))
+        else:
+            stamp = (await self._components.get()).mark if layer.query == "components" else shapes
         etag = f'"{stamp}-{known.scope}-{wanted.query}"'.encode()
         headers = [(b"etag", etag), (b"cache-control", b"private, no-cache"), (b"vary", b"accept-encoding, cookie")]
         if etag in given.get(b"if-none-match", b""):
@@ -151,31 +179,22 @@ class Tiles:
         key = (stamp, known.scope, wanted, packed)
         body = self._cache.get(key)
         if body is None:
-            body = await self._make(key, wanted, layer, known.caller, state)
+            body = await self._make(key, wanted, layer, known.caller)
         headers.append((b"content-type", tiles.CONTENT_TYPE.encode()))
         if packed and body[:2] == b"\x1f\x8b":
             headers.append((b"content-encoding", b"gzip"))
         return 200, headers, body
 
-    def _stamp(self, layer: Layer, state: State) -> str:
-        if layer.query in ("cases", "heat"):
-            return self._cases().stamp(datetime.now(UTC))
-        return state.components.mark if layer.query == "components" else state.shapes
-
-    async def _make(self, key: Any, wanted: Wanted, layer: Layer, caller: Caller, state: State) -> bytes:
+    async def _make(self, key: Any, wanted: Wanted, layer: Layer, caller: Caller) -> bytes:
         if not layer.zooms[0] <= wanted.z <= layer.zooms[1]:
             return b""
-        if layer.query in map_layers.POINTS and not (wanted.filter.q or wanted.filter.component):
+        if layer.query == "components":
+            store = await self._components.get()
+            return self._keep(key, tiles.components(store, store.mask(wanted.filter), wanted.z, wanted.x, wanted.y))
+        if layer.query in ("cases", "heat") and not (wanted.filter.q or wanted.filter.component):
             # A millisecond or so of arithmetic: handing it to a thread would cost as much as it saves.
-            body = self._draw(wanted, layer, caller, state)
-            return self._keep(key, body)
-        running = self._running.get(key)
-        if running is None:
-            running = self._running[key] = asyncio.ensure_future(
-                asyncio.to_thread(self._draw, wanted, layer, caller, state)
-            )
-            running.add_done_callback(lambda _: self._running.pop(key, None))
-        body = await asyncio.shield(running)
+            return self._keep(key, self._draw(wanted, layer, caller))
+        body = await self._once(key, lambda: self._draw(wanted, layer, caller))
         return self._cache.get(key) or self._keep(key, body)
 
     def _keep(self, key: Any, body: bytes) -> bytes:
@@ -184,14 +203,11 @@ class Tiles:
         self._cache.put(key, body)
         return body
 
-    def _draw(self, wanted: Wanted, layer: Layer, caller: Caller, state: State) -> bytes:
+    def _draw(self, wanted: Wanted, layer: Layer, caller: Caller) -> bytes:
         where = wanted.z, wanted.x, wanted.y
         if layer.query in map_shapes.LAYERS:
             with db.transaction() as tx:
                 return map_shapes.tile(tx, layer.query, *where)
-        if layer.query == "components":
-            found = state.components.mask(wanted.filter)
-            return tiles.components(state.components, found, *where)
         ids = None
         if wanted.filter.q or wanted.filter.component:
             with db.transaction() as tx:
@@ -221,37 +237,6 @@ class Tiles:
         caller = self._resolve(token)
         return Known(caller, _short(repr(_ordered(caller))), time.monotonic() + CALLER_SECONDS)
 
-    async def _current(self) -> State:
-        """The state, looked up again when it is old; meanwhile the old one serves."""
-        state = self._state
-        if state is not None and state.until > time.monotonic():
-            return state
-        fresh = self._once("state", self._look_around)
-        if state is None:
-            self._state = await fresh
-            return self._state
-        self._state = replace(state, until=time.monotonic() + STATE_SECONDS)
-        task = asyncio.ensure_future(fresh)
-        task.add_done_callback(self._renewed)
-        return state
-
-    def _renewed(self, task: "asyncio.Task[State]") -> None:
-        if task.cancelled():
-            return
-        if task.exception() is None:
-            self._state = task.result()
-        else:
-            log.warning("the map's state could not be read", why=str(task.exception()))
-
-    def _look_around(self) -> State:
-        held = self._state
-        with db.transaction() as tx:
-            components = held.components if held else None
-            if components is None or components.mark != points_components.state(tx):
-                components = ComponentStore.load(tx)
-            until = time.monotonic() + STATE_SECONDS
-            return State(map_layers.layers(tx), map_shapes.version(tx), components, until)
-
     async def _once(self, key: Any, work: Callable[[], Any]) -> Any:
         """``work`` in a thread; those who ask for the same meanwhile wait for it."""
         running = self._running.get(key)
@@ -259,6 +244,17 @@ class Tiles:
             running = self._running[key] = asyncio.ensure_future(asyncio.to_thread(work))
             running.add_done_callback(lambda _: self._running.pop(key, None))
         return await asyncio.shield(running)
+
+
+def _look_around(_: object) -> tuple[dict[str, Layer], str]:
+    """The layers, and the version of shapes."""
+    with db.transaction() as tx:
+        return map_layers.layers(tx), map_shapes.version(tx)
+
+
+def _look_at_components(held: ComponentStore | None) -> ComponentStore:
+    with db.transaction() as tx:
+        return held if held and held.mark == points_components.state(tx) else ComponentStore.load(tx)
 
 
 _READ: Final = frozenset((b"authorization", b"cookie", b"if-none-match", b"accept-encoding"))

@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     demo: bool = Field(False, description="Demo town with printed logins; the only mode that allows the demo secret.")
     web_workers: int = Field(1, ge=1, le=64, description="API processes; each holds its own copy of the point store.")
     upload_limit_mb: int = Field(100, ge=1, description="Largest accepted upload; larger ones are refused early.")
+    tile_cache_mb: int = Field(64, ge=0, description="Memory for finished map tiles, each API process; 0: none kept.")
     session_hours: int = Field(12, ge=1, description="Life of a desk login.")
 
     @model_validator(mode="after")
