@@ -24,6 +24,7 @@ from rich.console import Console
 from api import servers
 from api.demo import load_demo_town
 from api.servers import Trouble
+from api.simulate_past import fill_past
 from gis import db, rulebook, schema
 from gis.settings import DEMO_SECRET, ROOT, Settings, settings
 
@@ -215,6 +216,7 @@ def _use(home: Home, environment: dict[str, str]) -> None:
     # In the demo too: a command run beside it without WANGGE_DEMO must use the same key.
     if settings().secret == DEMO_SECRET and not settings().database_url:
         environment["WANGGE_SECRET"] = home.secret()
+    environment["WANGGE_HOME"] = str(home.folder)  # absolute: processes we start work in another folder
     os.environ.update(environment)
     settings.cache_clear()
 
@@ -235,31 +237,34 @@ def migrate(owner_url: str, url: str) -> None:
 
 def up(console: Console) -> None:
     """Run everything until stopped. Raises Trouble when the machine lacks something."""
-    home = Home(settings().home)
-    with _stoppable(), home.locked():
+    try:
+        with _stoppable():
+            _run(Home(settings().home), console)
+    except Stop:
+        console.print("stopped")
+
+
+def _run(home: Home, console: Console) -> None:
+    with home.locked(), ExitStack() as stack:
         home.end_forgotten()
         if not port_free(settings().host, settings().port):
             raise Trouble(f"Port {settings().port} of {settings().host} is taken; free it or set WANGGE_PORT")
         os.environ[MARK] = home.token()
-        try:
-            with ExitStack() as stack:
-                private = _start_servers(home, stack, console)
-                _have_town(console)
-                children = [_start_child(home, stack, name) for name in ("api", "worker", "relay")]
-                _await_ready(children, console)
-                if settings().demo:
-                    children.append(_start_child(home, stack, "simulator"))
-                _say_where(console)
-                while True:
-                    time.sleep(0.5)
-                    for child in children:
-                        child.look(console)
-                    for server in private:
-                        if not server.alive():
-                            console.print(f"[yellow]{server.failure('ended')}; starting it again[/]")
-                            server.start()
-        except Stop:
-            console.print("stopped")
+        private = _start_servers(home, stack, console)
+        _have_town(console)
+        children = [_start_child(home, stack, name) for name in ("api", "worker", "relay")]
+        _await_ready(children, console)
+        if settings().demo:
+            children.append(_start_child(home, stack, "simulator"))
+        _say_where(console)
+        while True:
+            time.sleep(0.5)
+            for child in children:
+                child.look(console)
+            for server in private:
+                if not server.alive():
+                    console.print(f"[yellow]{server.failure('ended')}; starting it again[/]")
+                    server.start()
 
 
 def _start_servers(home: Home, stack: ExitStack, console: Console) -> list[servers.Postgres | servers.Redis]:
@@ -299,6 +304,7 @@ def _have_town(console: Console) -> None:
     if not here.demo:
         raise Trouble("There is no town yet: `wangge town init`, `wangge town load`, or `wangge up --demo`")
     load_demo_town(here, console)
+    fill_past(console)
 
 
 def _start_child(home: Home, stack: ExitStack, name: str) -> Child:
