@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Form, UploadFile
 from fastapi.params import File
 
-from api import jobs
+from api import background
 from api.access import Tx, allow
-from gis import imports
+from gis import import_runs
 from gis.people import Caller
 from gis.settings import settings
 
@@ -34,12 +34,12 @@ def start(
         while chunk := file.file.read(1 << 20):
             kept.write(chunk)
     run_id = uuid4()
-    imports.open_run(tx, run_id, kind, file.filename or "", caller.name)
-    jobs.enqueue(jobs.run_import, str(run_id), kind, kept.name, mapping)
+    import_runs.open_run(tx, run_id, kind, file.filename or "", caller.name)
+    background.enqueue("run_import", str(run_id), kind, kept.name, mapping)
     return {"id": run_id}
 
 
 @router.get("/api/imports/{run_id}")
 def watch(run_id: UUID, tx: Tx, caller: Importer) -> dict[str, Any]:
     """How an import is doing: its state, its counts, the first rows it refused."""
-    return imports.get_run(tx, run_id)
+    return import_runs.get_run(tx, run_id)

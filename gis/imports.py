@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from gis import errors, import_cases, import_components, import_grids, import_mapping
@@ -228,13 +228,6 @@ def _watched(progress: Progress, total: int) -> Callable[[Iterable[Any]], Iterat
 _DEFAULT_MAPPING = {"components": "census-cjt214", "grids": "grids"}
 
 
-def open_run(tx: Connection, run_id: UUID, kind: str, file: str, started_by: str) -> None:
-    """Note a queued import; ``file`` is the name its sender gave it."""
-    noted = upsert(import_run).values(id=run_id, kind=kind, file=file, state="queued", started_by=started_by)
-    # The job may have begun before this transaction ends; then only the names are still wanted.
-    tx.execute(noted.on_conflict_do_update(index_elements=["id"], set_={"file": file, "started_by": started_by}))
-
-
 def run(
     engine: Engine, run_id: UUID, kind: str, path: Path, mapping: str = "", *, max_refused: float | None = None
 ) -> bool:
@@ -270,14 +263,3 @@ def run(
     found = [asdict(item) for item in outcome.errors[:_SHOWN]]
     note(state="done", counts=outcome.counts(), errors=found, ended_at=datetime.now(UTC))
     return True
-
-
-def get_run(tx: Connection, run_id: UUID) -> dict[str, Any]:
-    """How an import stands: ``{id, kind, file, state, counts, errors, started_by, started_at, ended_at}``.
-
-    While it runs ``counts`` is ``{stage, done, total}``; when refused ``{problem}``. Raises ``NotFound``.
-    """
-    row = tx.execute(select(import_run).where(import_run.c.id == run_id)).mappings().first()
-    if row is None:
-        raise errors.NotFound(id=str(run_id))
-    return dict(row)

@@ -11,7 +11,7 @@ import pytest
 import shapely
 from sqlalchemy import delete, func, insert, select
 
-from gis import cases, components, db, errors, geometry, import_cases, imports
+from gis import cases, components, db, errors, geometry, import_cases, import_runs, imports
 from gis.db import Connection
 from gis.import_mapping import Mapping, parse
 from gis.tables import (
@@ -475,7 +475,7 @@ def test_a_run_notes_its_end_and_leaves_nothing_of_a_refused_file(database: Any,
         rows = good_rows(tx, 20)
         for row in rows:
             row["unit"] = ""
-        imports.open_run(tx, run_id, "components", "普查.csv", "admin")
+        import_runs.open_run(tx, run_id, "components", "普查.csv", "admin")
         before = registered(tx)
     text = SOURCED.format(crs="EPSG:4490")
     assert imports.run(database.engine, run_id, "components", write(tmp_path / "a.csv", rows), text)
@@ -485,7 +485,7 @@ def test_a_run_notes_its_end_and_leaves_nothing_of_a_refused_file(database: Any,
         row |= {"id": f"{row['id']}-new", "x": 0, "y": 0}
     assert not imports.run(database.engine, refused_id, "components", write(tmp_path / "b.csv", rows), text)
     with db.transaction(database.engine) as tx:
-        done, refused = imports.get_run(tx, run_id), imports.get_run(tx, refused_id)
+        done, refused = import_runs.get_run(tx, run_id), import_runs.get_run(tx, refused_id)
         assert registered(tx) == before + 20
         states = tx.execute(select(import_run.c.state).order_by(import_run.c.state)).scalars().all()
     assert states == ["done", "refused"]
@@ -499,6 +499,6 @@ def test_a_run_with_a_bad_mapping_is_refused(database: Any, tmp_path: Path) -> N
     run_id = uuid4()
     assert not imports.run(database.engine, run_id, "components", tmp_path / "none.csv", "no-such-mapping")
     with db.transaction(database.engine) as tx:
-        assert imports.get_run(tx, run_id)["counts"]["problem"]["code"] == "mapping_bad"
+        assert import_runs.get_run(tx, run_id)["counts"]["problem"]["code"] == "mapping_bad"
         with pytest.raises(errors.NotFound):
-            imports.get_run(tx, uuid4())
+            import_runs.get_run(tx, uuid4())
