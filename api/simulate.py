@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 
 from api import up
+from api.servers import Trouble
 from api.simulate_client import Later, Refused, Service, SignedOut
 from api.simulate_people import Citizen, Dispatcher, Inspector, Person, Worker, World
 from gis import pretend
@@ -84,6 +85,10 @@ class Agenda:
                 # Rights and rows change under people's hands; who is refused looks again later.
                 again = 15.0
                 self._console.log(f"refused: {refused}", markup=False)
+            except Exception as error:
+                # An answer nobody expected must not cost the town a pair of hands.
+                again = 60.0
+                self._console.log(f"unexpected: {error!r}", markup=False)
             if again is not None:
                 self.add(task, again)
 
@@ -116,10 +121,12 @@ class Town:
             kind = Dispatcher if stem == "dispatcher" else Worker
             for n in range(1, count + 1):
                 self.agenda.add(kind(self.world, f"{stem}{n}", self._every).work, self.chance.uniform(0, 2))
-        for n, username in enumerate(self._beats()):
+        beats = self._beats()
+        self.service.forget()  # finding one's way is not the load
+        for n, username in enumerate(beats):
             inspector = Inspector(self.world, username, self._every * 4, self.plan.fix_every)
-            self.agenda.add(self._arrival(inspector), n * 0.1)
-        self.agenda.add(self._report, 3.0)
+            self.agenda.add(self._arrival(inspector), n * 1.0)  # sign-ins are limited by the minute
+        self.agenda.add(self._report, 1.0)
         self.agenda.add(self._staff_departments, 1.0)
         self.agenda.add(self._count)
 
@@ -225,7 +232,10 @@ def look_around(service: Service, plan: Plan) -> World:
 
 
 def run(plan: Plan, console: Console) -> None:
-    """Simulates until the plan's duration is over or a stop signal comes; prints throughput and latencies."""
+    """Simulates until the plan's duration is over or a stop signal comes; prints throughput and latencies.
+
+    Raises ``Trouble`` where the demo's people have no logins.
+    """
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -260,6 +270,10 @@ def _when_ready(service: Service, plan: Plan, stopped: threading.Event) -> World
             return look_around(service, plan)
         except Later as later:
             stopped.wait(later.seconds)
+        except (SignedOut, Refused) as refused:
+            raise Trouble(
+                f"Nobody to simulate at {plan.url}: the demo's logins do not work there ({refused})"
+            ) from refused
     return None
 
 
@@ -281,7 +295,12 @@ def _watch(plan: Plan, service: Service, agenda: Agenda, stopped: threading.Even
 
 def main() -> None:
     """The demo's life, as `wangge up --demo` starts it."""
-    run(Plan(url=up.address()), Console())
+    console = Console()
+    try:
+        run(Plan(url=up.address()), console)
+    except Trouble as trouble:
+        console.log(trouble, markup=False)
+        signal.pause()  # not a demo town: there is nothing to do, and nothing to be started again for
 
 
 if __name__ == "__main__":

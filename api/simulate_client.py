@@ -109,6 +109,12 @@ class Service:
             elif (place := random.randrange(of.count)) < SAMPLE:
                 of.seconds[place] = seconds
 
+    def forget(self) -> None:
+        """Starts counting anew."""
+        with self._lock:
+            self._kinds.clear()
+            self._began = time.monotonic()
+
     def done(self, kind: str) -> int:
         """How many requests of this kind succeeded."""
         of = self._kinds[kind]
