@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import access, cases, imports, live, logs, maps, places, statistics, tiles, tracks
+from api import access, cases, imports, live, logs, maps, phone, places, statistics, tiles, tracks
 from api.access import Tx, anyone
 from gis import errors, schema
 from gis.settings import ROOT, settings
@@ -51,6 +51,8 @@ def create_app() -> FastAPI:
         app.include_router(module.router)
     _health(app)
     _pages(app)
+    if not phone.mount(app):
+        log.warning("the phone app is not built; run `make setup`", looked_in="field_app/dist")
     app.add_exception_handler(errors.Problem, _problem)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)

@@ -18,12 +18,13 @@ OPEN = {
     "GET /",
     "GET /wall",
     "GET /login",
+    "GET /m",
     "GET /style.json",
 }
 
 
 # What is no route of ours: the API's own description, and the built pages' files.
-OTHERS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/static", "/tiles"}
+OTHERS = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/static", "/m", "/tiles"}
 
 
 def routes():
