@@ -69,8 +69,9 @@ def test_every_setting_is_described_in_code_and_readme() -> None:
 
 
 def test_no_address_or_path_of_a_workplace_in_what_is_installed() -> None:
-    for name in ("requirements.lock", "layers/web/package-lock.json", "pyproject.toml"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+    locks = [ROOT / part / "package-lock.json" for part in ("layers/web", "field_app")]
+    for name in (ROOT / "requirements.lock", ROOT / "pyproject.toml", *(path for path in locks if path.exists())):
+        text = name.read_text(encoding="utf-8")
         assert "file:/" not in text, name
         assert '"resolved"' not in text, name
         assert "--index-url" not in text, name
