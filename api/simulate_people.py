@@ -25,6 +25,7 @@ from gis.geometry import metres_per_degree
 
 PATROL_MS = 3.5  # metres a second, by bicycle
 GPS_M = 4.0  # how far a fix lies from the truth
+FORGOTTEN_FOR = 2 * 86400.0  # seconds, however fast the others are: something stays late on the wall
 MOST_AT_ONCE = 500  # fixes in one batch
 
 
@@ -57,7 +58,10 @@ class World:
                 if len(self._ready) > 100_000:
                     self._ready.clear()
                 chance = Random(f"{self.seed}/{case['number']}/{case['seq']}")
-                self._ready[key] = now + pretend.wait(chance, case["state"]).total_seconds() / self.speed
+                wait = pretend.wait(chance, case["state"]).total_seconds() / self.speed
+                if case["state"] == "handling" and pretend.forgotten(case["number"]):
+                    wait = FORGOTTEN_FOR
+                self._ready[key] = now + wait
             if self._ready[key] > now or case["id"] in self._busy:
                 return False
             self._busy.add(case["id"])

@@ -29,8 +29,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 #: Relative number of reports in each hour of the day.
 HOURS = (1, 1, 1, 1, 1, 2, 5, 10, 16, 18, 16, 12, 8, 9, 14, 16, 15, 13, 9, 7, 6, 4, 3, 2)
 CHANNELS = {"patrol": 66, "public": 16, "hotline": 10, "video": 5, "superior": 2, "leader": 1}
-#: Share of cases nobody gets round to handling, and of places that are hot spots.
-NEGLECTED, HOT = 0.02, 0.05
+#: Share of places that are hot spots.
+HOT = 0.05
 DAY = timedelta(days=1)
 
 
@@ -158,15 +158,16 @@ def write(tx: Connection, cast: Cast, opening: Opening, chance: Random, now: dat
         )
     except (errors.OutsideTown, errors.NotCovered, KeyError):
         return 0  # a hot spot at the boundary scatters over it, or nobody patrols there
-    return 1 + _live(tx, book, cast, made.id, opening, chance, now)
+    return 1 + _live(tx, book, cast, made, opening, chance, now)
 
 
 def _live(
-    tx: Connection, book: Rulebook, cast: Cast, case_id: UUID, opening: Opening, chance: Random, now: datetime
+    tx: Connection, book: Rulebook, cast: Cast, made: cases.Receipt, opening: Opening, chance: Random, now: datetime
 ) -> int:
+    case_id, forgotten = made.id, pretend.forgotten(made.number)
     row = _look(tx, case_id)
     flow = cases.flow_of(tx, book, row)
-    moment, taken, forgotten = opening.at, 0, chance.random() < NEGLECTED
+    moment, taken = opening.at, 0
     while row["status"] == "open":
         handling, due = row["state"] == "handling", row["due_at"]
         moment = now + DAY if handling and forgotten else moment + pretend.wait(chance, row["state"])

@@ -71,6 +71,8 @@ PACE: dict[str, tuple[timedelta, float]] = {
     "handled": (timedelta(minutes=22), 0.5),
     "checked": (timedelta(minutes=12), 0.5),
 }
+#: Share of cases that stay lying.
+FORGOTTEN = 0.008
 _TEXTS = {
     "result": ("已清理完毕", "已修复并恢复使用", "已现场整改，恢复原状", "已更换部件，运行正常", "已劝离并清理现场"),
     "closing_condition": ("现场已恢复", "设施完好，符合结案条件", "问题已消除"),
@@ -121,6 +123,11 @@ def wait(chance: Random, state: str) -> timedelta:
 def usual(action: str) -> bool:
     """Whether an action is what people are there for, not a detour."""
     return HABITS.get(action, 100.0) > 50
+
+
+def forgotten(number: str) -> bool:
+    """Whether a case of this number is one of the few that nobody gets round to handling."""
+    return Random(f"forgotten/{number}").random() < FORGOTTEN
 
 
 def decide(
