@@ -41,7 +41,7 @@ FACETS: Final = (
 _EQUAL: Final = ("kind", "channel", "state", "stage", "status", "village", "grid", "duty_grid", "department")
 _MASKS: Final = 12
 _FEW: Final = 32  # values: so many are counted by their bitmaps
-_SEVERITIES: Final = [str(i) for i in range(_FEW)]
+_SEVERITIES: Final = tuple(str(i) for i in range(_FEW))
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Singles:
     """What is told of lone points: ``id`` (n, 16) bytes; the others as codes into a list of values."""
 
     id: NDArray[np.uint8]
-    category: tuple[Array, list[str]]
-    stage: tuple[Array, list[str]]
-    status: tuple[Array, list[str]]
-    kind: tuple[Array, list[str]]
+    category: tuple[Array, tuple[str, ...]]
+    stage: tuple[Array, tuple[str, ...]]
+    status: tuple[Array, tuple[str, ...]]
+    kind: tuple[Array, tuple[str, ...]]
     severity: Array
     timed: NDArray[np.bool_]
 

@@ -72,10 +72,10 @@ class ComponentStore:
         """The cells of a tile, see :func:`gis.points_cells.clusters`; no component is red or yellow."""
         return clusters(mask.parts, z, x, y)
 
-    def singles(self, mask: Mask, rows: Rows) -> tuple[list[str], tuple[Array, list[str]]]:
+    def singles(self, mask: Mask, rows: Rows) -> tuple[tuple[str, ...], tuple[Array, tuple[str, ...]]]:
         """Of lone components: their codes, and their categories as numbers into a list of ``component:code``."""
-        codes = [f"{number:016d}" for number in mask.snapshot.take("id", rows)[:, 1].tolist()]
-        category = [f"component:{code}" for code in self.dictionaries["category"].values]
+        codes = tuple(f"{number:016d}" for number in mask.snapshot.take("id", rows)[:, 1].tolist())
+        category = tuple(f"component:{code}" for code in self.dictionaries["category"].texts)
         return codes, (mask.snapshot.take("category", rows), category)
 
 

@@ -55,17 +55,17 @@ class Dictionary:
 
     def __init__(self, values: Iterable[Any] = ()) -> None:
         self.values: list[Any] = list(values)
-        self._texts: list[str] = []
+        self._texts: tuple[str, ...] = ()
         self._codes = {value: code for code, value in enumerate(self.values)}
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
-    def texts(self) -> list[str]:
+    def texts(self) -> tuple[str, ...]:
         """The values as text: parts joined by a colon, nothing as an empty one."""
         if len(self._texts) != len(self.values):
-            self._texts = [":".join(v) if isinstance(v, tuple) else str(v or "") for v in self.values]
+            self._texts = tuple(":".join(v) if isinstance(v, tuple) else str(v or "") for v in self.values)
         return self._texts
 
     def encode(self, values: Iterable[Any]) -> Array:

@@ -1,8 +1,8 @@
 """Mapbox Vector Tile bytes for points, written by columns with numpy. Knows the format, not what is drawn.
 
-Format: Mapbox Vector Tile specification 2.1. All features of a block have the same properties, so each is a row of
-bytes of the same length: numbers are written as varints of two or three bytes, which protobuf allows even where one
-would do.
+Format: Mapbox Vector Tile specification 2.1. All features of a block have the same properties, so each is a record of
+the same length: a template is repeated and its changing fields are filled column by column. Numbers are written as
+varints of two or three bytes, which protobuf allows even where one would do.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from gis.points_cells import EXTENT
 
 Array = NDArray[Any]
 _FAR: Final = 8191
-_POINT: Final = b"\x18\x01\x22\x05\x09"  # type: point; geometry of five bytes: move to, once
+_TWO: Final = np.array([v & 0x7F | 0x80 | v >> 7 << 8 for v in range(1 << 14)], "<u2")
+"""Numbers below 16,384 as varints of two bytes."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Property:
 
     name: str
     codes: Array
-    values: Sequence[str] | Array | None = None
+    values: tuple[str, ...] | Array | None = None
 
 
 @dataclass(frozen=True)
@@ -52,48 +53,55 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
         [(keys.setdefault(p.name, len(keys)), table.add(p.codes, p.values)) for p in block.properties]
         for block in blocks
     ]
-    width = 2 if table.count < 1 << 14 else 3
-    features = b"".join(_features(block, columns, width) for block, columns in zip(blocks, coded, strict=True))
+    features = b"".join(_features(block, columns) for block, columns in zip(blocks, coded, strict=True))
     body = b"".join(
         (
-            b"\x0a",
-            _varint(len(name.encode())),
-            name.encode(),
+            _field(0x0A, name.encode()),
             features,
-            *(b"\x1a" + _varint(len(key.encode())) + key.encode() for key in keys),
+            *(_field(0x1A, key.encode()) for key in keys),
             *table.parts,
-            b"\x28",
-            _varint(EXTENT),
-            b"\x78\x02",
+            b"\x28" + _varint(EXTENT) + b"\x78\x02",
         )
     )
-    return b"\x1a" + _varint(len(body)) + body
+    return _field(0x1A, body)
 
 
-def _features(block: Block, columns: Sequence[tuple[int, Array]], width: int) -> bytes:
-    tags = (1 + width) * len(columns)
-    length = 2 + tags + len(_POINT) + 4
-    rows = np.empty((len(block.x), 2 + length), np.uint8)
-    rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3] = 0x12, length, 0x12, tags
-    at = 4
-    for key, codes in columns:
-        rows[:, at] = key
-        _put(rows, at + 1, codes, width)
-        at += 1 + width
-    rows[:, at : at + len(_POINT)] = np.frombuffer(_POINT, np.uint8)
-    at += len(_POINT)
-    for values in (block.x, block.y):
-        placed = np.clip(values, -_FAR, _FAR)
-        _put(rows, at, (placed << 1) ^ (placed >> 63), 2)
-        at += 2
+def _features(block: Block, columns: Sequence[tuple[int, Array]]) -> bytes:
+    wide = any(codes.max(initial=0) >= len(_TWO) for _, codes in columns)
+    template = _template(tuple(key for key, _ in columns), wide)
+    rows = np.frombuffer(bytearray(template.tobytes() * len(block.x)), template.dtype)
+    for at, (_, codes) in enumerate(columns):
+        if wide:
+            rows[f"value {at}"] = codes & 0x7F | 0x80 | (codes >> 7 & 0x7F | 0x80) << 8
+            rows[f"rest {at}"] = codes >> 14
+        else:
+            rows[f"value {at}"] = _TWO[codes]
+    for axis, values in (("x", block.x), ("y", block.y)):
+        placed = np.minimum(np.maximum(values, -_FAR), _FAR)
+        rows[axis] = _TWO[(placed << 1) ^ (placed >> 63)]
     return rows.tobytes()
 
 
-def _put(rows: NDArray[np.uint8], at: int, values: Array, width: int) -> None:
-    """Write numbers below 128**width as varints of exactly ``width`` bytes."""
-    for byte in range(width):
-        part = (values >> 7 * byte) & 0x7F
-        rows[:, at + byte] = part | 0x80 if byte < width - 1 else part
+@lru_cache(maxsize=64)
+def _template(keys: tuple[int, ...], wide: bool) -> Array:
+    """The record of a feature with these properties, with what never changes filled in."""
+    fields: list[tuple[str, str, int]] = [("feature", "u1", 0x12), ("length", "u1", 0), ("tags", "u1", 0x12)]
+    fields.append(("tags length", "u1", (4 if wide else 3) * len(keys)))
+    for at, key in enumerate(keys):
+        fields += [(f"key {at}", "u1", key), (f"value {at}", "<u2", 0)] + ([(f"rest {at}", "u1", 0)] if wide else [])
+    # Type: point. Geometry: five bytes, move to once.
+    fields += [(f"geometry {i}", "u1", byte) for i, byte in enumerate(b"\x18\x01\x22\x05\x09")]
+    fields += [("x", "<u2", 0), ("y", "<u2", 0)]
+    record = np.dtype([(name, kind) for name, kind, _ in fields])
+    template = np.zeros((), record)
+    for name, _, value in fields:
+        template[name] = value
+    template["length"] = record.itemsize - 2
+    return template
+
+
+def _field(tag: int, content: bytes) -> bytes:
+    return bytes((tag,)) + _varint(len(content)) + content
 
 
 def _varint(value: int) -> bytes:
@@ -105,48 +113,46 @@ def _varint(value: int) -> bytes:
     return bytes(found)
 
 
-@lru_cache(maxsize=4096)
-def _number(value: int) -> bytes:
-    inner = b"\x28" + _varint(value)
-    return b"\x22" + _varint(len(inner)) + inner
-
-
-@lru_cache(maxsize=4096)
-def _word(value: str) -> bytes:
-    inner = b"\x0a" + _varint(len(value.encode())) + value.encode()
-    return b"\x22" + _varint(len(inner)) + inner
-
-
 class _Values:
-    """The layer's table of values, each once a column."""
+    """The layer's table of values."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
-        self.count = 0
+        self._count = 0
         self._numbers: dict[int, int] = {}
 
-    def add(self, codes: Array, values: Sequence[str] | Array | None) -> Array:
+    def add(self, codes: Array, values: tuple[str, ...] | Array | None) -> Array:
         """Numbers in the table of a column's values."""
         if values is None:
             used, where = distinct(codes)
-            numbers = np.array([self._number(v) for v in used.tolist()], np.int64)
-            return numbers[where]
+            return np.array([self._number(v) for v in used.tolist()], np.int64)[where]
         if isinstance(values, np.ndarray):
-            start = self._extend([_uuids(values)], len(values))
-            return codes.astype(np.int64) + start
+            return codes + self._extend(_uuids(values), len(values))
+        if len(values) < max(32, len(codes)):  # all of them, used or not: quicker than to look
+            return codes.astype(np.int64) + self._extend(_words(values), len(values))
         used, where = distinct(codes)
-        return where + self._extend([_word(values[code]) for code in used.tolist()], len(used))
+        return where + self._extend(_words(tuple(values[code] for code in used.tolist())), len(used))
 
     def _number(self, value: int) -> int:
         if value not in self._numbers:
-            self._numbers[value] = self._extend([_number(value)], 1)
+            self._numbers[value] = self._extend(_number(value), 1)
         return self._numbers[value]
 
-    def _extend(self, parts: list[bytes], count: int) -> int:
-        start = self.count
-        self.parts += parts
-        self.count += count
+    def _extend(self, encoded: bytes, count: int) -> int:
+        start = self._count
+        self.parts.append(encoded)
+        self._count += count
         return start
+
+
+@lru_cache(maxsize=4096)
+def _number(value: int) -> bytes:
+    return _field(0x22, b"\x28" + _varint(value))
+
+
+@lru_cache(maxsize=256)
+def _words(values: tuple[str, ...]) -> bytes:
+    return b"".join(_field(0x22, _field(0x0A, value.encode())) for value in values)
 
 
 def distinct(values: Array) -> tuple[Array, Array]:
@@ -162,17 +168,15 @@ def distinct(values: Array) -> tuple[Array, Array]:
     return used, place[values]
 
 
-_HEX: Final = np.frombuffer(b"0123456789abcdef", np.uint8)
-_DASHES: Final = (8, 13, 18, 23)
-_DIGITS: Final = np.array([i for i in range(36) if i not in _DASHES])
+_TEXT: Final = ((4, 0, 8), (13, 8, 12), (18, 12, 16), (23, 16, 20), (28, 20, 32))
+"""Where the hexadecimal digits of a UUID go in its value: at which byte, which digits."""
 
 
 def _uuids(ids: Array) -> bytes:
     """(n, 16) uint8 as n string values of 36 letters."""
-    rows = np.empty((len(ids), 40), np.uint8)
+    digits = np.frombuffer(ids.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
+    rows = np.full((len(ids), 40), ord("-"), np.uint8)
     rows[:, :4] = (0x22, 38, 0x0A, 36)
-    rows[:, 4:] = ord("-")
-    digits = np.empty((len(ids), 32), np.uint8)
-    digits[:, ::2], digits[:, 1::2] = _HEX[ids >> 4], _HEX[ids & 15]
-    rows[:, 4 + _DIGITS] = digits
+    for at, first, last in _TEXT:
+        rows[:, at : at + last - first] = digits[:, first:last]
     return rows.tobytes()

@@ -16,16 +16,14 @@ _LIGHTS: Final = ("green", "yellow", "red", "none")
 def cases(store: CaseStore, mask: Mask, z: int, x: int, y: int, bits: int = CELL_BITS) -> bytes:
     """Layer ``cases``: ``n``, ``red``, ``yellow`` of cells, 2^``bits`` along the tile's edge.
 
-    Lone points also ``id, category, light, severity, stage, status, kind``.
+    Lone points have ``n`` = 1 and ``id, category, light, severity, stage, status, kind``.
     """
     cells = store.cluster(mask, z, x, y, bits)
     alone = cells.row >= 0
     many = ~alone
     told = store.singles(mask, cells.row[alone])
     red, yellow = cells.red[alone], cells.yellow[alone]
-    status, statuses = told.status
-    is_open = np.array([name == "open" for name in statuses], bool)[status]
-    light = np.where(red > 0, 2, np.where(yellow > 0, 1, np.where(is_open & (told.timed > 0), 0, 3)))
+    light = np.where(red > 0, 2, np.where(yellow > 0, 1, np.where(told.timed, 0, 3)))
     return layer(
         "cases",
         [
@@ -43,8 +41,6 @@ def cases(store: CaseStore, mask: Mask, z: int, x: int, y: int, bits: int = CELL
                 cells.y[alone],
                 [
                     Property("n", cells.n[alone]),
-                    Property("red", red),
-                    Property("yellow", yellow),
                     Property("id", np.arange(len(told.id)), told.id),
                     Property("category", *told.category),
                     Property("light", light, _LIGHTS),

@@ -37,7 +37,7 @@ def read(body: bytes) -> dict:
     st.lists(st.tuples(st.integers(0, 4095), st.integers(0, 4095), st.uuids()), max_size=5),
 )
 def test_what_is_written_is_read_back(words, ids):
-    names = ["甲", "b", ""]
+    names = ("甲", "b", "")
     x, y, n, word = (np.array(column, np.int64) for column in (zip(*words, strict=True) if words else ([], [], [], [])))
     first = Block(x, y, [Property("n", n), Property("词", word, names)])
     bytes_of = np.array([list(i.bytes) for _, _, i in ids], np.uint8).reshape(-1, 16)
@@ -70,7 +70,8 @@ def test_a_case_tile_tells_every_case_once():
         total, alone = Counter(), []
         for tile in tiles_of(z, list(rows.values())):
             for (x, y), told in read(tiles.cases(store, mask, *tile)).get("cases", []):
-                total.update({name: told[name] for name in ("n", "red", "yellow")})
+                light = {told["light"]: 1} if "light" in told else {}
+                total.update({"n": told["n"]} | {w: told.get(w, light.get(w, 0)) for w in ("red", "yellow")})
                 assert ("id" in told) == (told["n"] == 1)
                 if told["n"] == 1:
                     row = rows[UUID(told["id"])]
