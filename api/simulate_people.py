@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import hypot, inf
 from random import Random
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 from typing import Any
 from uuid import UUID
 
 from PIL import Image, ImageDraw
 
-from api.simulate_client import Refused, Service, SignedOut
+from api.simulate_client import Later, Refused, Service, SignedOut
 from gis import pretend
 from gis.geometry import metres_per_degree
 
@@ -46,6 +46,8 @@ class World:
     departments: list[str] = field(default_factory=list)
     seen_departments: set[str] = field(default_factory=set)
     covered: set[str] = field(default_factory=set)
+    # Checking a password is slow on purpose: two at a time, or a crowd at the door would hold up everybody's work.
+    door: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(2))
     _ready: dict[tuple[str, int], float] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
@@ -96,9 +98,14 @@ class Person:
         raise SignedOut(self.username)
 
     def sign_in(self) -> None:
-        """Signs in. Raises ``SignedOut`` when there is no such login."""
-        body = {"username": self.username, "password": self.world.password}
-        answer = self.world.service.call("login", "POST", "/api/login", body=body)
+        """Signs in. Raises ``SignedOut`` when there is no such login, ``Later`` while others are at the door."""
+        if not self.world.door.acquire(blocking=False):
+            raise Later(self.chance.uniform(0.2, 0.8))
+        try:
+            body = {"username": self.username, "password": self.world.password}
+            answer = self.world.service.call("login", "POST", "/api/login", body=body)
+        finally:
+            self.world.door.release()
         self._token, self.me = answer["token"], answer["me"]
 
     def photo(self, share: float) -> list[str]:
