@@ -13,6 +13,8 @@ export const heardAt = ref<string | null>(null)
 /** Quiet time after a change before everything is read again, and the longest wait when changes never pause. */
 const SETTLE_MS = 600
 const LONGEST_MS = 2500
+/** Positions come every few seconds: a stream that brought some and then nothing for this long is a dead wire. */
+const SILENCE_MS = 20_000
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000]
 
 let settle: ReturnType<typeof setTimeout> | undefined
@@ -44,9 +46,11 @@ export function listen(to: Listener): void {
   let failures = 0
   let stream: EventSource
   let again: ReturnType<typeof setTimeout> | undefined
+  let silence: ReturnType<typeof setTimeout> | undefined
 
   const open = (missed: boolean) => {
     clearTimeout(again)
+    clearTimeout(silence)
     stream = new EventSource(`/api/stream${query(filterQuery.value)}`)
     stream.onopen = () => {
       connected.value = true
@@ -71,13 +75,19 @@ export function listen(to: Listener): void {
       changed()
       to.case(news)
     })
-    on<{ items: Position[] }>('positions', (data) => to.positions(data.items))
+    on<{ items: Position[] }>('positions', (data) => {
+      to.positions(data.items)
+      clearTimeout(silence)
+      silence = setTimeout(renew, SILENCE_MS)
+    })
     on('reset', changed)
     on('hello', () => undefined)
   }
-  open(false)
-  watch(filterQuery, () => {
+  const renew = () => {
     stream.close()
+    connected.value = false
     open(true)
-  })
+  }
+  open(false)
+  watch(filterQuery, renew)
 }
