@@ -272,7 +272,7 @@ def _in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
     )
     cells = np.sort(geometry.interleave(cx, cy))
     low, high = (np.searchsorted(segment["mk"], edge << 2 * width) for edge in (cells, cells + 1))
-    cx, cy = pixels(cells)
+    cx, cy = (axis.astype(np.int64) for axis in pixels(cells))
     inner = (cx << width >= x0) & ((cx + 1 << width) <= x1 + 1) & (cy << width >= y0) & ((cy + 1 << width) <= y1 + 1)
     keep = np.zeros(segment.n, np.bool_)
     for a, b, whole in zip(low.tolist(), high.tolist(), inner.tolist(), strict=True):

@@ -11,11 +11,10 @@ from typing import Any, Final
 
 import h3.api.basic_int as h3
 import numpy as np
-from numpy.typing import NDArray
 
 from gis import geometry
 from gis.points_bits import Ranked, Rows
-from gis.points_table import Segment, pixels, run_starts
+from gis.points_table import Array, Segment, pixels, run_starts
 
 EXTENT: Final = 4096
 """Units along the edge of a tile."""
@@ -94,15 +93,16 @@ def clusters(parts: Sequence[Selected], z: int, x: int, y: int, bits: int = CELL
         total.n,
         total.red,
         total.yellow,
-        _in_tile(total.sx / total.n + 0.5, x, unit),
-        _in_tile(total.sy / total.n + 0.5, y, unit),
+        _placed(total.sx / total.n, unit),
+        _placed(total.sy / total.n, unit),
         total.row,
     )
 
 
-def _in_tile(pixel: NDArray[np.floating[Any]], tile: int, unit: float) -> Rows:
-    placed: Rows = np.floor(pixel / unit - tile * EXTENT).astype(np.int64)
-    return placed
+def _placed(pixel: Array, unit: float) -> Rows:
+    """Tile units of the middle of pixels counted from the tile's corner."""
+    units: Rows = np.floor((pixel + 0.5) / unit).astype(np.int64)
+    return units
 
 
 def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | None:
@@ -113,19 +113,19 @@ def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | N
         return None
     shift = 2 * max(0, geometry.WORLD_BITS - z - bits_a_tile)
     if members <= _GRAINS_FROM or z >= SINGLES_FROM:
-        rows = part.all.rows(low, high)
-        mk = segment["mk"][rows]
+        rows = part.all.rows(low, high) if members < high - low else np.arange(low, high)
+        mk = _inner(segment["mk"][rows] if members < high - low else segment["mk"][low:high], z)
         cell = mk >> shift
         first = np.arange(members) if z >= SINGLES_FROM else run_starts(cell)
         n = np.diff(first, append=members)
-        sx, sy = (np.add.reduceat(axis, first) for axis in pixels(mk))
+        sx, sy = (np.add.reduceat(axis, first, dtype=np.int64) for axis in pixels(mk))
         lone = np.where(n == 1, rows[first] + part.offset, -1)
     else:
         bits = min(geometry.WORLD_BITS, z + _GRAIN_BITS)
         edges = segment.runs(bits, lambda: segment["mk"] >> 2 * (geometry.WORLD_BITS - bits), low, high)
         held = part.all.among(edges)
         rows, held = edges[:-1][held > 0], held[held > 0]
-        mk = segment["mk"][rows]
+        mk = _inner(segment["mk"][rows], z)
         cell = mk >> shift
         first = run_starts(cell)
         n = np.add.reduceat(held, first)
@@ -133,12 +133,18 @@ def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | N
         lone = np.full(len(n), -1, np.int64)
         lone[n == 1] = part.all.select(part.all.before(rows[first][n == 1])) + part.offset
     edges = np.append(rows[first], high)
-    return _Sums(cell[first], n, part.red.among(edges), part.yellow.among(edges), sx, sy, lone)
+    return _Sums(cell[first].astype(np.int64), n, part.red.among(edges), part.yellow.among(edges), sx, sy, lone)
 
 
-def _middle(axis: Rows, bits: int) -> Rows:
+def _inner(mk: Rows, z: int) -> Array:
+    """Morton codes counted from the corner of their tile of zoom z; from zoom 12 on they fit half the width."""
+    inner = mk & (1 << 2 * (geometry.WORLD_BITS - z)) - 1
+    return inner.astype(np.uint32) if z >= geometry.WORLD_BITS - 16 else inner
+
+
+def _middle(axis: Array, bits: int) -> Rows:
     width = geometry.WORLD_BITS - bits
-    return ((axis >> width) << width) + ((1 << width) >> 1)
+    return ((axis.astype(np.int64) >> width) << width) + ((1 << width) >> 1)
 
 
 def _together(sums: Sequence[_Sums], z: int) -> _Sums:
@@ -184,4 +190,5 @@ def heat(parts: Sequence[Selected], z: int, x: int, y: int) -> Heat:
     unit = 2.0 ** (geometry.WORLD_BITS - z) / EXTENT
     centres = np.array([h3.cell_to_latlng(c) for c in cell.tolist()], np.float64).reshape(-1, 2)
     px, py = geometry.world_pixel(centres[:, 1], centres[:, 0])
-    return Heat(cell, n, _in_tile(px + 0.5, x, unit), _in_tile(py + 0.5, y, unit))
+    width = geometry.WORLD_BITS - z
+    return Heat(cell, n, _placed(px - (x << width), unit), _placed(py - (y << width), unit))

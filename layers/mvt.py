@@ -23,10 +23,13 @@ _TWO: Final = np.array([v & 0x7F | 0x80 | v >> 7 << 8 for v in range(1 << 14)], 
 
 @dataclass(frozen=True)
 class Property:
-    """One property of every feature of a block: numbers into ``values``, or the values when those are None."""
+    """One property of every feature of a block: numbers into ``values``, or the values when those are None.
+
+    ``codes`` is one number a feature, or one for all of them.
+    """
 
     name: str
-    codes: Array
+    codes: Array | int
     values: tuple[str, ...] | Array | None = None
 
 
@@ -113,22 +116,32 @@ def _varint(value: int) -> bytes:
     return bytes(found)
 
 
+_LOW: Final = 256
+"""Numbers below this are all in the table where one of them is: quicker than to look which are used."""
+
+
 class _Values:
     """The layer's table of values."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
         self._count = 0
+        self._lows = -1
         self._numbers: dict[int, int] = {}
 
-    def add(self, codes: Array, values: tuple[str, ...] | Array | None) -> Array:
+    def add(self, codes: Array | int, values: tuple[str, ...] | Array | None) -> Array:
         """Numbers in the table of a column's values."""
+        codes = np.asarray(codes)
         if values is None:
+            if codes.max(initial=0) < _LOW:
+                if self._lows < 0:
+                    self._lows = self._extend(_lows(), _LOW)
+                return codes.astype(np.int64) + self._lows
             used, where = distinct(codes)
             return np.array([self._number(v) for v in used.tolist()], np.int64)[where]
         if isinstance(values, np.ndarray):
             return codes + self._extend(_uuids(values), len(values))
-        if len(values) < max(32, len(codes)):  # all of them, used or not: quicker than to look
+        if len(values) < max(32, codes.size):  # all of them, used or not
             return codes.astype(np.int64) + self._extend(_words(values), len(values))
         used, where = distinct(codes)
         return where + self._extend(_words(tuple(values[code] for code in used.tolist())), len(used))
@@ -148,6 +161,11 @@ class _Values:
 @lru_cache(maxsize=4096)
 def _number(value: int) -> bytes:
     return _field(0x22, b"\x28" + _varint(value))
+
+
+@lru_cache(maxsize=1)
+def _lows() -> bytes:
+    return b"".join(_number(value) for value in range(_LOW))
 
 
 @lru_cache(maxsize=256)

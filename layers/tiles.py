@@ -19,39 +19,24 @@ def cases(store: CaseStore, mask: Mask, z: int, x: int, y: int, bits: int = CELL
     Lone points have ``n`` = 1 and ``id, category, light, severity, stage, status, kind``.
     """
     cells = store.cluster(mask, z, x, y, bits)
-    alone = cells.row >= 0
-    many = ~alone
+    many, alone = np.flatnonzero(cells.row < 0), np.flatnonzero(cells.row >= 0)
     told = store.singles(mask, cells.row[alone])
-    red, yellow = cells.red[alone], cells.yellow[alone]
-    light = np.where(red > 0, 2, np.where(yellow > 0, 1, np.where(told.timed, 0, 3)))
-    return layer(
-        "cases",
-        [
-            Block(
-                cells.x[many],
-                cells.y[many],
-                [
-                    Property("n", cells.n[many]),
-                    Property("red", cells.red[many]),
-                    Property("yellow", cells.yellow[many]),
-                ],
-            ),
-            Block(
-                cells.x[alone],
-                cells.y[alone],
-                [
-                    Property("n", cells.n[alone]),
-                    Property("id", np.arange(len(told.id)), told.id),
-                    Property("category", *told.category),
-                    Property("light", light, _LIGHTS),
-                    Property("severity", told.severity),
-                    Property("stage", *told.stage),
-                    Property("status", *told.status),
-                    Property("kind", *told.kind),
-                ],
-            ),
-        ],
-    )
+    light = np.where(cells.red[alone] > 0, 2, np.where(cells.yellow[alone] > 0, 1, np.where(told.timed, 0, 3)))
+    counts = [
+        Property(name, values[many]) for name, values in (("n", cells.n), ("red", cells.red), ("yellow", cells.yellow))
+    ]
+    properties = [
+        Property("n", 1),
+        Property("id", np.arange(len(told.id)), told.id),
+        Property("category", *told.category),
+        Property("light", light, _LIGHTS),
+        Property("severity", told.severity),
+        Property("stage", *told.stage),
+        Property("status", *told.status),
+        Property("kind", *told.kind),
+    ]
+    blocks = [Block(cells.x[many], cells.y[many], counts), Block(cells.x[alone], cells.y[alone], properties)]
+    return layer("cases", blocks)
 
 
 def heat(store: CaseStore, mask: Mask, z: int, x: int, y: int) -> bytes:
@@ -73,7 +58,7 @@ def components(store: ComponentStore, mask: Mask, z: int, x: int, y: int) -> byt
                 cells.x[alone],
                 cells.y[alone],
                 [
-                    Property("n", cells.n[alone]),
+                    Property("n", 1),
                     Property("code", np.arange(len(codes)), codes),
                     Property("category", *category),
                 ],
