@@ -304,7 +304,7 @@ def _have_town(console: Console) -> None:
     if not here.demo:
         raise Trouble("There is no town yet: `wangge town init`, `wangge town load`, or `wangge up --demo`")
     load_demo_town(here, console)
-    fill_past(console)
+    fill_past(console, number=1500)
 
 
 def _start_child(home: Home, stack: ExitStack, name: str) -> Child:
