@@ -78,14 +78,16 @@ export function listen(to: Listener): void {
     on<{ items: Position[] }>('positions', (data) => {
       to.positions(data.items)
       clearTimeout(silence)
-      silence = setTimeout(renew, SILENCE_MS)
+      silence = setTimeout(() => {
+        connected.value = false
+        renew()
+      }, SILENCE_MS)
     })
     on('reset', changed)
     on('hello', () => undefined)
   }
   const renew = () => {
     stream.close()
-    connected.value = false
     open(true)
   }
   open(false)

@@ -1,12 +1,10 @@
 import { createApp } from 'vue'
 
 import '../shared/base.css'
-import { follow as followCases } from './cases'
+import { follow } from './cases'
 import { bindAddress } from './state'
-import { follow as followStatistics } from './statistics'
 import WallPage from './WallPage.vue'
 
 bindAddress()
-followCases()
-followStatistics()
+follow()
 createApp(WallPage).mount('#app')

@@ -13,6 +13,9 @@ export const departments = shallowRef<Named[]>([])
 export const catalogue = shallowRef<Catalogue | null>(null)
 export const namesProblem = ref<unknown>(null)
 
+/** Whether the one who is signed in may do this; what they may not is not shown. */
+export const may = (permission: string): boolean => me.value?.permissions.includes(permission) ?? false
+
 export interface Choice {
   value: string
   label: string
