@@ -31,6 +31,7 @@ router = APIRouter(tags=["live"])
 
 FOLLOW_SECONDS = 0.2
 POSITIONS_SECONDS = 3.0
+CHECK_SECONDS = 600.0
 CATCH_UP = 2000
 QUEUE = 2000
 RECHECK_SECONDS = 30.0
@@ -100,12 +101,15 @@ class Hub:
             self._listeners.remove(listener)
 
     def _run(self) -> None:
-        next_positions = 0.0
+        next_positions, next_check = 0.0, time.monotonic() + CHECK_SECONDS
         while not self._stop.is_set():
             try:
                 if self.store is None:
                     self._load()
                 moved = self._follow()
+                if time.monotonic() >= next_check:
+                    self._check()
+                    next_check = time.monotonic() + CHECK_SECONDS
                 if time.monotonic() >= next_positions:
                     self._tell_positions()
                     next_positions = time.monotonic() + POSITIONS_SECONDS
@@ -140,6 +144,13 @@ class Hub:
                         listener.push(message)
         self.cursor = cursor
         return len(rows)
+
+    def _check(self) -> None:
+        assert self.store is not None
+        with db.transaction() as tx:
+            differing = self.store.repair(tx)
+        if differing:
+            log.warning("the points differed from the database and were read again", blocks=len(differing))
 
     def _tell_positions(self) -> None:
         groups: dict[Any, list[Listener]] = {}

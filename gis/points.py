@@ -20,7 +20,7 @@ from gis.errors import BadFilter
 from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat
-from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, micros, pack_ids, seconds
+from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
 from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined, pixels
 from gis.search import LIGHTS, CaseFilter
 
@@ -114,7 +114,7 @@ class CaseStore:
     def verify(self, tx: Connection) -> list[int]:
         """The blocks (Morton codes of tiles of zoom 13) where this store and the database differ, by count and ``seq``.
 
-        A case on its way through the feed shows as a difference too: ask again before worrying.
+        A case on its way through the feed shows as a difference too.
         """
         shift = 2 * (geometry.WORLD_BITS - BLOCK_ZOOM)
         parts = [part.segment.take(Ranked(part.alive).rows(0, part.segment.n)) for part in self.snapshot.parts]
@@ -124,6 +124,21 @@ class CaseStore:
         held = dict(zip(block.tolist(), zip(counts.tolist(), sums.tolist(), strict=True), strict=True))
         told = blocks(tx)
         return sorted(name for name in held.keys() | told.keys() if held.get(name) != told.get(name))
+
+    def repair(self, tx: Connection) -> list[int]:
+        """Read again every block that differs (:meth:`verify`); returns which did. Harmless while changes come in."""
+        differing = self.verify(tx)
+        snapshot = self.snapshot
+        for block in differing:
+            ids = set(in_block(tx, block))
+            for part in snapshot.parts:
+                low, high = part.segment.block(BLOCK_ZOOM, block)
+                rows = Ranked(part.alive).rows(low, high)
+                ids |= {
+                    UUID(bytes=bytes(i)) for i in part.segment["id"][rows].astype(">u8").view(np.uint8).reshape(-1, 16)
+                }
+            self.refresh(tx, list(ids), f"{snapshot.mark}+")  # a new mark: tiles change
+        return differing
 
     def stamp(self, now: datetime) -> str:
         """What a tile's ETag starts with: it changes when a case changed or a light did."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import numpy as np
 from psycopg import sql
-from sqlalchemy import ColumnElement, cast, func, literal, select
+from sqlalchemy import ColumnElement, cast, func, literal, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import DateTime, Integer, Text, Uuid
@@ -143,6 +143,14 @@ def blocks(tx: Connection) -> dict[int, tuple[int, int]]:
     return {row[0]: (row[1], row[2]) for row in rows}
 
 
+def in_block(tx: Connection, block: int) -> list[UUID]:
+    """The cases in one block."""
+    width = 2 * (WORLD_BITS - BLOCK_ZOOM)
+    return list(
+        tx.execute(select(case.c.id).where(case.c.mk >= block << width, case.c.mk < block + 1 << width)).scalars()
+    )
+
+
 # --- All rows ---------------------------------------------------------------------------------------------------
 # A binary row is read as one numpy record, so every field must have a fixed width. Words therefore travel as 64-bit
 # hashes; what they say is asked once for each hash, from a row that has it.
@@ -207,6 +215,7 @@ def load(tx: Connection, dictionaries: Mapping[str, Dictionary]) -> Columns:
     A case that changes while it is read is left out when nothing in the database still says what its old words were;
     whoever loads starts to follow the feed from before.
     """
+    tx.execute(text("set local statement_timeout = 0"))  # millions of rows may take longer than any request
     words = _words()
     never = literal("infinity", Text)
     fields: dict[str, tuple[ColumnElement[Any], str]] = {
@@ -303,8 +312,8 @@ def _second(micros_2000: Array, more: int) -> Array:
 def _copied(tx: Connection, statement: Any, record: Any) -> Iterator[Array]:
     """A statement's rows by binary COPY, in arrays of at most :data:`_BATCH` records."""
     compiled = statement.compile(dialect=tx.dialect, compile_kwargs={"literal_binds": True})
-    text = sql.SQL("copy ({}) to stdout (format binary)").format(sql.SQL(str(compiled)))
-    with raw(tx).cursor() as cursor, cursor.copy(text) as copy:
+    command = sql.SQL("copy ({}) to stdout (format binary)").format(sql.SQL(str(compiled)))
+    with raw(tx).cursor() as cursor, cursor.copy(command) as copy:
         head = 19  # signature, flags, length of an extension that is not there
         held: list[bytes | memoryview] = []
         size = 0

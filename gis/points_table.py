@@ -177,7 +177,12 @@ class Segment:
 
     def span(self, z: int, x: int, y: int) -> tuple[int, int]:
         """The rows [low, high) that lie in a tile."""
-        low, high = np.searchsorted(self["mk"], geometry.tile_range(z, x, y))
+        return self.block(z, geometry.interleave(x, y))
+
+    def block(self, z: int, code: int) -> tuple[int, int]:
+        """The rows [low, high) that lie in a tile of zoom z, given by its Morton code."""
+        width = 2 * (geometry.WORLD_BITS - z)
+        low, high = np.searchsorted(self["mk"], np.array([code << width, code + 1 << width], np.int64))
         return int(low), int(high)
 
     def take(self, rows: Rows | NDArray[np.bool_]) -> Columns:

@@ -444,4 +444,10 @@ def test_the_check_finds_the_blocks_that_differ(tx, town_of_cases):
     assert store.verify(tx) == []
     odd = town_of_cases[7]
     tx.execute(update(case).where(case.c.id == odd.id).values(seq=50))
-    assert store.verify(tx) == [odd.mk >> 2 * (geometry.WORLD_BITS - 13)]
+    block = odd.mk >> 2 * (geometry.WORLD_BITS - 13)
+    assert store.verify(tx) == [block]
+    gone = next(row for row in town_of_cases if row.mk >> 2 * (geometry.WORLD_BITS - 13) != block)
+    tx.execute(delete(case).where(case.c.id == gone.id))
+    assert block in store.repair(tx)
+    assert store.verify(tx) == []
+    assert same_rows(store, CaseStore.load(tx))
