@@ -147,7 +147,8 @@ def decide(
     for field in action["fields"]:
         value: Any = None
         if field["type"] == "text":
-            value = chance.choice(_TEXTS.get(field["name"]) or _TEXTS.get(code) or ("按规定办理",))
+            texts = _TEXTS.get(field["name"]) or _TEXTS.get(code) or ("按规定办理",)
+            value = chance.choice([text for text in texts if text or not field["required"]])
         elif field["type"] == "photo":
             value = list(photos)
         elif field["type"] == "choice":
