@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gis import cases, errors, worktime
+from gis import case_clock, errors, worktime
 from gis.cases import Receipt
 from gis.db import Connection
 from gis.people import Caller
-from gis.rulebook import Rulebook
+from gis.rulebook import Rulebook, flow_of
 from gis.workflow import Action, available
 
 
@@ -25,7 +25,7 @@ def light_of(row: Mapping[str, Any], now: datetime) -> str:
 def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, Any]:
     """A case in a list. ``row`` comes from ``gis.search.named``."""
     of = row._mapping
-    state = cases.flow_of(tx, book, of).states[of["state"]]
+    state = flow_of(tx, book, of).states[of["state"]]
     return {
         "id": str(of["id"]),
         "number": of["number"],
@@ -68,7 +68,7 @@ def detail(
 ) -> dict[str, Any]:
     """A whole case: its item, its story, its clock, and what the caller can do with it now."""
     of = row._mapping
-    flow = cases.flow_of(tx, book, of)
+    flow = flow_of(tx, book, of)
     names = {code: dict(action.name) for code, action in flow.actions.items()}
     names[flow.start.code] = dict(flow.start.name)
     doable = available(flow, of, caller.roles_on(of)) if "case.act" in caller.permissions else []
@@ -131,7 +131,7 @@ def _department(of: Mapping[str, Any]) -> dict[str, str] | None:
 def _remaining(tx: Connection, book: Rulebook, of: Mapping[str, Any], now: datetime) -> dict[str, str] | None:
     if of["status"] != "open" or of["due_at"] is None:
         return None
-    limit, started, pauses, calendar = cases.read_clock(tx, book, of)
+    limit, started, pauses, calendar = case_clock.read(tx, book, of)
     try:
         left = worktime.remaining(started, of["handled_at"] or now, limit, calendar, pauses)
     except errors.BeyondCalendar:

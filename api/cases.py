@@ -11,9 +11,10 @@ from pydantic import BaseModel, Field, FiniteFloat
 from api import case_views, live
 from api.access import Filtered, Throttle, Tx, allow, anyone
 from gis import cases, errors, files, geometry, register, search
-from gis.cases import Photo, Report
+from gis.case_rows import Photo
+from gis.cases import Report
 from gis.people import PUBLIC, Caller
-from gis.rulebook import rulebook
+from gis.rulebook import flow_of, rulebook
 from gis.settings import settings
 
 router = APIRouter(tags=["cases"])
@@ -84,7 +85,7 @@ def follow(query_code: str, request: Request, tx: Tx) -> dict[str, Any]:
     """What became of a report: its state and times, no names."""
     _public.take(request.client.host if request.client else "")
     row = register.by_query_code(tx, query_code)
-    state = cases.flow_of(tx, rulebook(tx), row._mapping).states[row.state]
+    state = flow_of(tx, rulebook(tx), row._mapping).states[row.state]
     return {
         "number": row.number,
         "state_name": dict(state.name),

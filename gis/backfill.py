@@ -21,7 +21,7 @@ from gis.areas import areas
 from gis.catalogue import Category
 from gis.db import Connection
 from gis.people import PUBLIC, SYSTEM, Caller, by_id
-from gis.rulebook import Rulebook, rulebook
+from gis.rulebook import Rulebook, flow_of, rulebook
 from gis.tables import case, component, place, staff, staff_role
 from gis.workflow import available
 
@@ -166,7 +166,7 @@ def _live(
 ) -> int:
     case_id, forgotten = made.id, pretend.forgotten(made.number)
     row = _look(tx, case_id)
-    flow = cases.flow_of(tx, book, row)
+    flow = flow_of(tx, book, row)
     moment, taken = opening.at, 0
     while row["status"] == "open":
         handling, due = row["state"] == "handling", row["due_at"]

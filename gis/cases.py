@@ -8,25 +8,23 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Text, bindparam, cast, func, insert, literal, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.exc import OperationalError
 
-from gis import areas, definitions, errors, events, geometry, workflow, worktime
+from gis import areas, case_clock, case_rows, errors, events, geometry, workflow
+from gis.case_rows import Photo, append, attach, make_event
 from gis.catalogue import Category, resolve
 from gis.db import Connection
 from gis.digest import sm3
 from gis.people import SYSTEM, Caller
 from gis.routing import RoutingFacts
-from gis.rulebook import CHANNELS, Rulebook, rulebook
+from gis.rulebook import CHANNELS, Rulebook, flow_of, rulebook
 from gis.search import ZONE
-from gis.tables import attachment, case, case_event, component, delivery, department
-from gis.workflow import Step, Workflow
-from gis.worktime import Calendar, Limit
+from gis.tables import case, case_event, component, department
+from gis.workflow import Step
 
 # Nothing may have happened later than this after now: phones' clocks are not exact.
 AHEAD = timedelta(minutes=5)
@@ -37,15 +35,6 @@ _TOLD = (
 )
 # No letters that look alike: a query code is read out over the telephone.
 _CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A stored photo that comes with an event."""
-
-    sha256: bytes
-    mime: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -234,7 +223,7 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
         "department": facts["department_code"],
         "photos": [p.sha256.hex() for p in sent.photos],
     }
-    event = _event(sent.id, 1, events.GENESIS, step, None, caller, facts["occurred_at"], told, (lon, lat))
+    event = make_event(sent.id, 1, events.GENESIS, step, None, caller, facts["occurred_at"], told, (lon, lat))
     digest, state = sent.digest(), step.state
     row = {
         **facts,
@@ -251,11 +240,11 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
         "last_hash": event["hash"],
         "extra": dict(sent.extra),
     }
-    opened = tx.execute(_OPEN, row | {f"event_{name}": value for name, value in event.items()}).first()
+    opened = case_rows.open_case(tx, row, event)
     if opened is None:
         return _again(tx, sent.id, digest)
     if sent.photos:
-        _attach(tx, event, sent.photos, "before")
+        attach(tx, event, sent.photos, "before")
     return Receipt(
         sent.id,
         opened.number,
@@ -322,12 +311,12 @@ def act(
     flow = flow_of(tx, book, row)
     step = workflow.step(flow, row, action, roles, payload)
     changes = _changes(tx, book, row, step, payload, moment)
-    event = _event(
+    event = make_event(
         case_id, row["seq"] + 1, row["last_hash"], step, row["state"], caller, moment, _kept(payload, photos), place
     )
     changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": now}
     tx.execute(update(case).where(case.c.id == case_id).values(changes))
-    _append(tx, event, photos, "after" if step.action.code == "handle" else "check")
+    append(tx, event, photos, "after" if step.action.code == "handle" else "check")
     return int(event["seq"])
 
 
@@ -336,14 +325,6 @@ def _last_moment(tx: Connection, row: Mapping[str, Any]) -> datetime:
         select(case_event.c.happened_at).where(case_event.c.case_id == row["id"], case_event.c.seq == row["seq"])
     ).scalar_one()
     return moment
-
-
-def flow_of(tx: Connection, book: Rulebook, row: Mapping[str, Any]) -> Workflow:
-    """The workflow version a case began with."""
-    if book.versions.get(f"workflow/{row['workflow']}") == row["workflow_version"]:
-        return book.workflows[row["workflow"]]
-    flow: Workflow = definitions.version(tx, "workflow", row["workflow"], row["workflow_version"]).parsed
-    return flow
 
 
 def mark_overdue(tx: Connection, limit: int = 200, now: datetime | None = None) -> int:
@@ -419,7 +400,7 @@ def _changes(
         target = _department(tx, str(payload.get("department") or row["department_code"] or ""))
         changes["department_code"] = target
     if action.clock != "none":
-        changes |= _clock(tx, book, row, action.clock, target, at, stopped="handled_at" in action.marks)
+        changes |= case_clock.turn(tx, book, row, action.clock, target, at, stopped="handled_at" in action.marks)
     return changes | counters
 
 
@@ -431,189 +412,6 @@ def _department(tx: Connection, code: str) -> str:
     return code
 
 
-def _clock(
-    tx: Connection,
-    book: Rulebook,
-    row: Mapping[str, Any],
-    effect: str,
-    target: str,
-    at: datetime,
-    *,
-    stopped: bool,
-) -> dict[str, Any]:
-    """The handling clock after ``effect``: {limit, started_at, department, pauses} and the due times it gives.
-
-    ``start`` begins anew for another department and goes on for the same one; ``stop`` opens a pause; ``resume``
-    ends it. A case handled in time keeps its due time; one sent back to the dispatcher has none until it goes on.
-    """
-    clock = dict(row["clock"])
-    pauses = [list(p) for p in clock.get("pauses", [])]
-    if effect == "start" and clock.get("department") != target:
-        standard = pinned(tx, book, row, "filing_standard")
-        limit = standard.limit(row["category_kind"], row["category_code"], row["condition_code"], row["area_class"])
-        clock = {
-            "limit": {"amount": str(limit.amount), "kind": limit.kind.value},
-            "started_at": at.isoformat(),
-            "department": target,
-        }
-        pauses = []
-    elif effect == "stop":
-        pauses.append([at.isoformat(), None])
-    elif pauses and pauses[-1][1] is None:
-        pauses[-1][1] = at.isoformat()
-    clock["pauses"] = pauses
-    if effect == "stop":
-        return {"clock": clock} if stopped else {"clock": clock, "due_at": None, "yellow_at": None}
-    limit, started, spans, calendar = read_clock(tx, book, {**row, "clock": clock})
-    return {
-        "clock": clock,
-        "due_at": worktime.due(started, limit, calendar, spans),
-        "yellow_at": worktime.yellow_at(started, limit, calendar, spans),
-    }
-
-
-def pinned(tx: Connection, book: Rulebook, row: Mapping[str, Any], kind: str) -> Any:
-    """The parsed definition of ``kind`` that a case began with; the one in force where the case pins none."""
-    for key, number in row["versions"].items():
-        of, _, code = key.partition("/")
-        if of == kind and book.versions.get(key) != number:
-            return definitions.version(tx, kind, code, number).parsed
-    return getattr(book, kind)
-
-
-def read_clock(
-    tx: Connection, book: Rulebook, row: Mapping[str, Any]
-) -> tuple[Limit, datetime, list[tuple[datetime, datetime | None]], Calendar]:
-    """A case's handling clock in the terms of ``gis.worktime``: limit, start, pauses, the calendar it began with."""
-    clock = row["clock"]
-    limit = Limit(Decimal(clock["limit"]["amount"]), worktime.ClockKind(clock["limit"]["kind"]))
-    spans = [(datetime.fromisoformat(a), datetime.fromisoformat(b) if b else None) for a, b in clock.get("pauses", [])]
-    return limit, datetime.fromisoformat(clock["started_at"]), spans, pinned(tx, book, row, "calendar")
-
-
 def _kept(payload: Mapping[str, Any], photos: Sequence[Photo]) -> dict[str, Any]:
     kept = {key: value for key, value in payload.items() if value is not None}
     return kept | ({"photos": [p.sha256.hex() for p in photos]} if photos else {})
-
-
-def _event(
-    case_id: UUID,
-    seq: int,
-    previous: bytes,
-    step: Step,
-    from_state: str | None,
-    caller: Caller,
-    happened_at: datetime,
-    payload: Mapping[str, Any],
-    place: tuple[float, float] | None,
-) -> dict[str, Any]:
-    event: dict[str, Any] = {
-        "case_id": case_id,
-        "seq": seq,
-        "action": step.action.code,
-        "from_state": from_state,
-        "to_state": step.state.code,
-        "actor_id": caller.id,
-        "actor": caller.name,
-        "role": step.role,
-        "happened_at": happened_at,
-        "lon": place[0] if place else None,
-        "lat": place[1] if place else None,
-        "payload": dict(payload),
-        "prev_hash": bytes(previous),
-    }
-    return event | {"hash": events.chain(event, bytes(previous))}
-
-
-def _append(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
-    tx.execute(_APPEND, {f"event_{name}": value for name, value in event.items()})
-    if photos:
-        _attach(tx, event, photos, purpose)
-
-
-def _attach(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
-    tx.execute(
-        upsert(attachment).on_conflict_do_nothing(),
-        [
-            {
-                "case_id": event["case_id"],
-                "sha256": p.sha256,
-                "purpose": purpose,
-                "mime": p.mime,
-                "bytes": p.bytes,
-                "seq": event["seq"],
-                "taken_at": event["happened_at"],
-            }
-            for p in photos
-        ],
-    )
-
-
-# --- The statements, made once: building them anew for every report costs more than running them ----------------
-
-_GIVEN_EVENT = [
-    case_event.c[name]
-    for name in (
-        *("case_id", "seq", "action", "from_state", "to_state", "actor_id", "actor", "role", "happened_at"),
-        *("lon", "lat", "payload", "prev_hash", "hash"),
-    )
-]
-_EVENT_VALUES = [bindparam(f"event_{c.name}", type_=c.type) for c in _GIVEN_EVENT]
-_SHARED = {
-    "case_id": "id",
-    "seq": "seq",
-    "to_state": "state",
-    "actor_id": "reporter_id",
-    "happened_at": "occurred_at",
-    "lon": "lon",
-    "lat": "lat",
-    "hash": "last_hash",
-}
-# What the database fills in, and what a case gets only later.
-_NOT_OPENED = {"number", "assignee_id", "clock", "rework_count", "return_count"}
-_LATER = {c.name for c in case.c if c.name.endswith("_at")} - {"occurred_at", "reported_at", "stage_due_at"}
-_OPENED = [c for c in case.c if c.name not in _NOT_OPENED | _LATER]
-
-
-def _deliveries(written: Any) -> Any:
-    waiting = [select(literal(consumer), written.c.case_id, written.c.seq) for consumer in events.CONSUMERS]
-    every = waiting[0].union_all(*waiting[1:]) if waiting[1:] else waiting[0]
-    return insert(delivery).from_select(["consumer", "case_id", "seq"], every)
-
-
-def _open_statement() -> Any:
-    serial = cast(func.nextval(text("'case_number'::regclass")), Text)
-    digits = func.lpad(serial, func.greatest(text("6"), func.length(serial)), text("'0'"))
-    values: dict[str, Any] = {c.name: bindparam(c.name, type_=c.type) for c in _OPENED}
-    # psycopg keeps no statement of more than 50 parameters: what the event shares with the case is given once.
-    event = [values.get(_SHARED.get(c.name, ""), given) for c, given in zip(_GIVEN_EVENT, _EVENT_VALUES, strict=True)]
-    values["number"] = bindparam("number_head", type_=Text).concat(digits)
-    opened = (
-        upsert(case)
-        .values(values)
-        .on_conflict_do_nothing(index_elements=["id"])
-        .returning(case.c.id, case.c.number, case.c.department_code)
-        .cte("opened")
-    )
-    written = (
-        insert(case_event)
-        .from_select([c.name for c in _GIVEN_EVENT], select(*event).select_from(opened))
-        .returning(case_event.c.case_id, case_event.c.seq)
-        .cte("written")
-    )
-    waiting = _deliveries(written)
-    name = select(department.c.name).where(department.c.code == opened.c.department_code).scalar_subquery()
-    return select(opened.c.number, name.label("department_name")).add_cte(waiting.cte("waiting"))
-
-
-def _append_statement() -> Any:
-    written = (
-        insert(case_event)
-        .values({c.name: value for c, value in zip(_GIVEN_EVENT, _EVENT_VALUES, strict=True)})
-        .returning(case_event.c.case_id, case_event.c.seq)
-        .cte("written")
-    )
-    return _deliveries(written)
-
-
-_OPEN, _APPEND = _open_statement(), _append_statement()

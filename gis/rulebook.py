@@ -152,6 +152,23 @@ def _build(tx: Connection, home: Any, newest: Mapping[tuple[str, str], int]) -> 
     )
 
 
+def flow_of(tx: Connection, book: Rulebook, row: Mapping[str, Any]) -> Workflow:
+    """The workflow version a case began with."""
+    if book.versions.get(f"workflow/{row['workflow']}") == row["workflow_version"]:
+        return book.workflows[row["workflow"]]
+    flow: Workflow = definitions.version(tx, "workflow", row["workflow"], row["workflow_version"]).parsed
+    return flow
+
+
+def pinned(tx: Connection, book: Rulebook, row: Mapping[str, Any], kind: str) -> Any:
+    """The parsed definition of ``kind`` that a case began with; the one in force where the case pins none."""
+    for key, number in row["versions"].items():
+        of, _, code = key.partition("/")
+        if of == kind and book.versions.get(key) != number:
+            return definitions.version(tx, kind, code, number).parsed
+    return getattr(book, kind)
+
+
 def check_names(tx: Connection) -> None:
     """Refuse a duty list in force that names a category, department, channel or workflow that does not exist.
 

@@ -18,12 +18,12 @@ import folium
 from branca.element import Element, Figure
 from folium.plugins import FastMarkerCluster
 
-from gis import cases, register, search, shapes, statistics
+from gis import register, search, shapes, statistics
 from gis.db import Connection
 from gis.errors import Unavailable
 from gis.measures import MEASURES, measure
 from gis.people import Caller
-from gis.rulebook import rulebook
+from gis.rulebook import flow_of, rulebook
 from gis.search import ZONE, CaseFilter
 from gis.settings import ROOT
 
@@ -129,7 +129,7 @@ def case_map(
     def mark(row: Any) -> list[Any]:
         of = row._mapping
         category = catalogues[of["catalogue"]].category(of["category_kind"], of["category_code"])
-        state = cases.flow_of(tx, book, of).states[of["state"]].name[language]
+        state = flow_of(tx, book, of).states[of["state"]].name[language]
         return [
             round(of["lat"], shapes.DECIMALS),
             round(of["lon"], shapes.DECIMALS),
