@@ -278,10 +278,10 @@ def test_the_whole_service_survives_kill_9_and_stops_cleanly(home: Path) -> None
 
     with (home / "said").open("w") as said:
         for ended_by in (signal.SIGKILL, signal.SIGINT):
-            supervisor = subprocess.Popen([wangge, "up", "--demo"], env=environment, stdout=said, stderr=said)
+            supervisor = subprocess.Popen([wangge, "up"], env=environment, stdout=said, stderr=said)
             until(ready, 120)
             if ended_by == signal.SIGKILL:
-                second = run("up", "--demo")
+                second = run("up")
                 assert second.returncode == 1
                 assert f"Already running as process {supervisor.pid}" in second.stderr
                 for process in [psutil.Process(supervisor.pid), *ours()]:
