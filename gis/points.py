@@ -104,7 +104,11 @@ class CaseStore:
 
         The same rows twice change nothing. Returns how many were new or newer.
         """
-        return self._table.apply(encode(rows, self.dictionaries), mark, pack_ids(gone) if gone else None)
+        base = self.snapshot.parts[0].segment
+        taken = self._table.apply(encode(rows, self.dictionaries), mark, pack_ids(gone) if gone else None)
+        if self.snapshot.parts[0].segment is not base:
+            self._masks = Recent(_MASKS)  # masks of the old base would keep all of it in memory
+        return taken
 
     def refresh(self, tx: Connection, ids: Sequence[UUID], mark: str = "") -> int:
         """Read these cases again, and forget those that are gone. Returns how many were new or newer."""
