@@ -121,6 +121,16 @@ it('never sends what belongs to somebody else', async () => {
   expect((await store.items()).map((item) => item.state)).toEqual(['queued'])
 })
 
+it('parks what is saved after the sign-in has lapsed', async () => {
+  session = { ...session!, expired: true }
+  await saveOne()
+  await sender().flush()
+  expect((await store.items()).map((item) => item.state)).toEqual(['login-needed'])
+  session = { ...session, expired: false }
+  await sender().flush()
+  expect(server.cases.size).toBe(1)
+})
+
 it('does not send a report without the photo it was made with', async () => {
   const id = await saveOne(1)
   const kept = (await store.item(id))!

@@ -90,7 +90,7 @@ export const messages = {
 
   'outbox.title': ['待发箱', 'Outbox'],
   'outbox.number': ['待发 {n}', 'Unsent {n}'],
-  'outbox.label': ['待发箱，{n} 件未送达', 'Outbox, {n} not delivered'],
+  'outbox.label': ['待发 {n}，打开待发箱', 'Unsent {n}, open the outbox'],
   'outbox.send': ['立即发送', 'Send now'],
   'outbox.export': ['全部导出', 'Export all'],
   'outbox.empty': ['手机上没有未送达的内容。', 'Nothing on this phone is waiting.'],

@@ -108,9 +108,16 @@ async function alreadyDone(item: Item, token: string): Promise<Outcome | null> {
 export function makeSender(parts: Parts): Sender {
   const mine = async (owner: string) => (await store.items()).filter((item) => item.owner === owner)
 
+  async function park(owner: string): Promise<void> {
+    for (const { id, state } of await mine(owner)) {
+      if (state === 'queued' || state === 'sending') await store.change(id, (item) => after(item, { kind: 'login' }, Date.now()))
+    }
+  }
+
   async function run(all: boolean): Promise<void> {
     const held = parts.session()
-    if (!held || held.expired) return
+    if (!held) return
+    if (held.expired) return park(held.me.id)
     const { token } = held
     const tried = new Set<string>()
     for (const item of await mine(held.me.id)) {
@@ -132,9 +139,7 @@ export function makeSender(parts: Parts): Sender {
       else await store.change(due.id, (item) => after(item, outcome, Date.now()))
       if (outcome.kind === 'later' && outcome.why === 'portal') reach.value = 'portal'
       if (outcome.kind === 'login') {
-        for (const item of await mine(held.me.id)) {
-          if (item.state === 'queued') await store.change(item.id, (each) => after(each, outcome, Date.now()))
-        }
+        await park(held.me.id)
         await parts.expired(token)
       }
       parts.changed()
