@@ -82,6 +82,8 @@ def place(home: Path) -> Path:
         return home
     elsewhere = Path("/var/lib/wangge") / hashlib.sha256(str(home).encode()).hexdigest()[:12]
     elsewhere.mkdir(parents=True, exist_ok=True)
+    for folder in (elsewhere.parent, elsewhere):
+        folder.chmod(0o755)  # whatever the umask: the account must get through
     (elsewhere / "belongs-to").write_text(f"{home}\n")
     return elsewhere
 
