@@ -159,6 +159,8 @@ def test_redis_starts_again_after_kill_and_keeps_nothing(home: Path) -> None:
 def test_a_deep_folder_gets_a_short_socket_address(home: Path) -> None:
     deep = home.joinpath(*["a-rather-long-name-of-a-folder"] * 4)
     deep.mkdir(parents=True)
+    for each in (deep, *deep.parents[:3]):
+        each.chmod(0o755)
     server = servers.Redis(deep / "redis")
     server.start()
     assert server.sockets.parent == Path("/tmp")
