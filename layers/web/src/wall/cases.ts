@@ -5,8 +5,12 @@ import { api, isAbort } from '../shared/api'
 import { toQuery, without } from '../shared/filter'
 import type { CaseItem, Statistics } from '../shared/types'
 import { drill, drillQuery, filter, filterQuery, narrowing, version, type Drill } from './state'
+import { ranking } from './statistics'
 
 const PAGE = 50
+/** A number's cases are drawn one by one: they are read in larger pages, as far as a map can still show them. */
+const DRILL_PAGE = 200
+const DRILL_MOST = 1000
 
 export const items = shallowRef<CaseItem[]>([])
 export const next = ref<string | null>(null)
@@ -20,7 +24,7 @@ let running = new AbortController()
 
 const page = (cursor: string, signal: AbortSignal) =>
   drill.value
-    ? api.statisticCases(drill.value.measure, drillQuery.value, cursor, PAGE, signal)
+    ? api.statisticCases(drill.value.measure, drillQuery.value, cursor, DRILL_PAGE, signal)
     : api.cases(filterQuery.value, cursor, PAGE, signal)
 
 /** The number itself, as the statistics have it. */
@@ -54,24 +58,39 @@ export async function load(): Promise<void> {
     problem.value = error
     loading.value = false
   }
+  while (drill.value && next.value && items.value.length < DRILL_MOST && !problem.value && !signal.aborted) await loadMore()
 }
 
-export async function loadMore(): Promise<void> {
-  if (!next.value || loading.value) return
-  const { signal } = running
+let reading: Promise<void> | null = null
+
+/** Reads the next page, once, however often it is asked for meanwhile. */
+export function loadMore(): Promise<void> {
+  if (!next.value || (loading.value && !reading)) return Promise.resolve()
+  reading ??= readMore(next.value, running.signal).finally(() => (reading = null))
+  return reading
+}
+
+async function readMore(cursor: string, signal: AbortSignal): Promise<void> {
   loading.value = true
   try {
-    const more = await page(next.value, signal)
+    const more = await page(cursor, signal)
     items.value = [...items.value, ...more.items]
     next.value = more.next
+    loading.value = false
   } catch (error) {
     if (isAbort(error)) return
     problem.value = error
+    loading.value = false
   }
-  loading.value = false
 }
 
-/** Keeps the list equal to what the state asks for. */
+/** Keeps the list equal to what the state asks for; a number's cases move when the number does, which is seldom. */
 export function follow(): void {
-  watch([filterQuery, drill, version], load, { immediate: true })
+  watch([filterQuery, drill], load, { immediate: true })
+  watch(version, () => {
+    if (!drill.value) void load()
+  })
+  watch(ranking, (_, before) => {
+    if (drill.value && before) void load()
+  })
 }
