@@ -76,8 +76,19 @@ export const api = {
     both(own(`case:${id}`), () => get<CaseDetail>(`/api/cases/${code(id)}`), show),
   locate: (lon: number, lat: number, crs: string) =>
     get<Located>(`/api/locate?lon=${lon}&lat=${lat}&crs=${code(crs)}`, 6_000),
-  components: async (box: readonly number[]) =>
-    (await get<{ items: NearComponent[] }>(`/api/components?bbox=${box.map((x) => x.toFixed(6)).join(',')}&limit=500`)).items,
+  /** Every component in a box of degrees, page by page; a few thousand at most. */
+  components: async (box: readonly number[]) => {
+    const all: NearComponent[] = []
+    for (let cursor: string | null = ''; cursor !== null && all.length < 5_000; ) {
+      const after: string = cursor && `&cursor=${code(cursor)}`
+      const page: { items: NearComponent[]; next: string | null } = await get(
+        `/api/components?bbox=${box.map((x) => x.toFixed(6)).join(',')}&limit=500${after}`,
+      )
+      all.push(...page.items)
+      cursor = page.next
+    }
+    return all
+  },
 }
 
 /** A photo of a case as an address for an image; the caller revokes it. */

@@ -13,8 +13,6 @@ export const VERSION = __VERSION__
 
 const all = shallowRef<Item[]>([])
 const allReceipts = shallowRef<Receipt[]>([])
-/** Counts up whenever the outbox has changed. */
-export const changes = ref(0)
 
 const owner = computed(() => session.value?.me.id ?? '')
 export const items = computed(() =>
@@ -44,7 +42,6 @@ const channel = typeof BroadcastChannel === 'undefined' ? null : new BroadcastCh
 
 async function reload(): Promise<void> {
   ;[all.value, allReceipts.value] = await Promise.all([store.items(), store.receipts()])
-  changes.value++
 }
 
 /** The outbox has changed: show it here and in other tabs. */

@@ -38,7 +38,7 @@ export const messages = {
   'home.map': ['地图', 'Map'],
   'home.day': ['我的一天', 'My day'],
   'home.draft': ['有 {n} 份没写完的内容', '{n} unfinished'],
-  'home.noReport': ['您的账号没有上报权限，请找管理员。', 'Your account may not report; ask the administrator.'],
+  'home.noReport': ['您的角色办理任务，不上报。', 'Your role works on tasks and does not report.'],
 
   'place.accuracy': ['定位 ±{m} 米', 'Position ±{m} m'],
   'place.coarse': ['定位只精确到 {km} 公里：请在系统设置里打开“精确位置”，或在地图上选点。', 'The position is exact to {km} km only: turn on “precise location”, or pick on the map.'],
@@ -155,6 +155,7 @@ export const messages = {
   'map.bare': ['没有底图（离线），位置照常。', 'No basemap (offline); places still hold.'],
   'map.me': ['回到我这里', 'To my place'],
   'map.cases': ['{n} 个案件', '{n} cases'],
+  'map.cases.first': ['最急的 {n} 个案件', 'The {n} most urgent'],
 
   'day.title': ['我的一天', 'My day'],
   'day.made': ['今天写了 {n} 件', '{n} written today'],

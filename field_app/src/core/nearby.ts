@@ -7,25 +7,37 @@ import * as store from './store'
 import type { Located, NearComponent, Place, Problem } from './types'
 
 interface Pack {
-  lon: number
-  lat: number
+  /** Where lists were fetched around, newest last. */
+  centres: { lon: number; lat: number }[]
   at: number
   components: NearComponent[]
 }
 
 const KEY = 'near-pack'
-const PACK_M = 600
-/** The list is asked for anew after moving so far. */
+/** Side of the square a list is fetched for, and how near its middle one must be for it to hold. */
+const SQUARE_M = 400
+const HOLDS_M = 120
+/** The oldest squares go first when the list is longer than this. */
+const LONGEST = 12_000
+/** The server's list is asked for anew after moving so far. */
 const MOVED_M = 8
 
-async function fetchPack(lon: number, lat: number): Promise<void> {
-  const all = await api.components(boxAround(lon, lat, PACK_M))
-  const components = all.map(({ code, name, catalogue, category_code, lon, lat }) => ({
-    ...{ code, name, catalogue, category_code, lon, lat },
-    distance_m: 0,
-  }))
-  const pack: Pack = { lon, lat, at: Date.now(), components }
-  await store.keep(KEY, pack)
+const holds = (pack: Pack | undefined, lon: number, lat: number): boolean =>
+  pack?.centres.some((centre) => metres(lon, lat, centre.lon, centre.lat) < HOLDS_M) ?? false
+
+/** Add the square around a place to what is kept for use without a network. */
+async function fetchSquare(lon: number, lat: number): Promise<void> {
+  const found = await api.components(boxAround(lon, lat, SQUARE_M))
+  const pack = await store.kept<Pack>(KEY)
+  const all = new Map(pack?.components.map((each) => [each.code, each]))
+  for (const { code, name, catalogue, category_code, lon, lat } of found) {
+    all.delete(code) // what was fetched last stands last
+    all.set(code, { code, name, catalogue, category_code, lon, lat, distance_m: 0 })
+  }
+  const components = [...all.values()].slice(-LONGEST)
+  const dropped = components.length < all.size
+  const centres = [...(dropped ? [] : (pack?.centres ?? [])), { lon, lat }]
+  await store.keep(KEY, { centres, at: Date.now(), components } satisfies Pack)
 }
 
 export function useNearby(place: Ref<Place | null>) {
@@ -52,7 +64,7 @@ export function useNearby(place: Ref<Place | null>) {
       listedAt.value = null
       problem.value = null
       looked.value = true
-      if (!pack || metres(at.lon, at.lat, pack.lon, pack.lat) > PACK_M / 4) await fetchPack(at.lon, at.lat).catch(() => undefined)
+      if (!holds(pack, at.lon, at.lat)) await fetchSquare(at.lon, at.lat).catch(() => undefined)
     } catch (error) {
       if (last !== at) return
       located.value = null

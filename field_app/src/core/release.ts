@@ -4,6 +4,7 @@ import { ref } from 'vue'
 export type WorkerState = 'none' | 'insecure' | 'starting' | 'ready' | 'failed'
 
 export const workerState = ref<WorkerState>('none')
+const LOOK_MS = 30 * 60_000
 export const waitingRelease = ref(false)
 
 let registration: ServiceWorkerRegistration | null = null
@@ -30,6 +31,13 @@ export async function register(): Promise<void> {
   registration.addEventListener('updatefound', () => follow(registration?.installing ?? null))
   // Another tab may have agreed: only the tab that did reloads, a page being written in is left alone.
   navigator.serviceWorker.addEventListener('controllerchange', () => agreed && location.reload())
+  // An app that is never closed would never look for its successor.
+  let looked = Date.now()
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState !== 'visible' || Date.now() - looked < LOOK_MS) return
+    looked = Date.now()
+    void registration?.update().catch(() => undefined)
+  })
   look()
 }
 
