@@ -123,7 +123,7 @@ class Hub:
     def _load(self) -> None:
         with db.transaction() as tx:
             self.cursor = events.horizon(tx)
-            self.store = CaseStore.load(tx, mark=str(self.cursor))
+            self.store = CaseStore.load(tx, mark=str(events.latest(tx)))
 
     def _follow(self) -> int:
         with db.transaction() as tx:

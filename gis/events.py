@@ -107,6 +107,17 @@ def horizon(tx: Connection) -> Cursor:
     return Cursor(xmin - 1, 2**62)
 
 
+def latest(tx: Connection) -> Cursor:
+    """The last event before the horizon: the same for everybody until another is committed, unlike the horizon."""
+    row = tx.execute(
+        select(cast(cast(case_event.c.xid, Text), BigInteger), case_event.c.id)
+        .where(text("case_event.xid < pg_snapshot_xmin(pg_current_snapshot())"))
+        .order_by(case_event.c.xid.desc(), case_event.c.id.desc())
+        .limit(1)
+    ).first()
+    return Cursor(*row) if row else Cursor()
+
+
 def take(tx: Connection, consumer: str, work: Callable[[Sequence[UUID]], None], limit: int = 500) -> int:
     """Hand up to ``limit`` waiting deliveries to ``work`` (distinct case ids) and remove them; returns how many.
 

@@ -144,3 +144,17 @@ def test_the_daily_digest_covers_the_day_and_is_made_once(database):
     with db.transaction() as tx:
         tx.execute(insert(case_event).values(an_event(uuid4(), 1)))
         assert events.close_day(tx, today) == digest
+
+
+def test_the_latest_event_is_the_same_for_whoever_asks_later(database):
+    with db.transaction(database.engine) as tx:
+        assert events.latest(tx) <= events.horizon(tx)
+        tx.execute(insert(case_event), [an_event(uuid4(), 1)])
+    with db.transaction(database.engine) as tx:
+        first, horizon = events.latest(tx), events.horizon(tx)
+        rows, seen = events.since(tx, Cursor(), limit=100_000)
+        assert first == seen == Cursor(rows[-1].xid, rows[-1].id)
+        tx.execute(text("select pg_current_xact_id()"))  # a transaction passes without an event
+    with db.transaction(database.engine) as tx:
+        assert events.latest(tx) == first
+        assert events.horizon(tx) > horizon
