@@ -17,13 +17,10 @@ from api import servers
 from gis import db, rulebook, schema, town, town_load
 from gis.settings import settings
 
-# Set by the controlling process for its xdist workers: the admin URL and the template's name.
-SHARED = "WANGGE_TEST_SHARED_CLUSTER"
-
 
 @dataclass(frozen=True)
 class Cluster:
-    """The PostgreSQL server all tests share and the name of its template database."""
+    """A PostgreSQL server for the tests and the name of its template database."""
 
     admin: str
     template: str
@@ -100,32 +97,12 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-_of_controller = pytest.StashKey[object]()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes(config: pytest.Config) -> None:
-    """Start the one server before the workers, so that none of them owns it."""
-    running = started_cluster()
-    cluster = running.__enter__()
-    config.stash[_of_controller] = running
-    os.environ[SHARED] = f"{cluster.admin} {cluster.template}"
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the server the controlling process started."""
-    running = config.stash.get(_of_controller, None)
-    if running is not None:
-        running.__exit__(None, None, None)  # type: ignore[attr-defined]
-
-
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """The run's PostgreSQL server."""
-    shared = os.environ.get(SHARED)
-    if shared:
-        yield Cluster(*shared.split(" "))
-        return
+    """This worker's PostgreSQL server.
+
+    Not shared between workers: an open transaction in any database holds back the event feed of all of a server's.
+    """
     with started_cluster() as cluster:
         yield cluster
 
