@@ -168,3 +168,12 @@ def redis_url() -> Iterator[str]:
         server.start()
         yield server.url()
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The system's Chromium for the browser tests, which are skipped where there is none (Ubuntu's is a snap)."""
+    path = "/usr/bin/chromium"
+    if not Path(path).exists():
+        pytest.skip(f"no {path}")
+    return path

@@ -140,9 +140,9 @@ def _fill(town: Town) -> None:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
         yield running
         running.close()
 
