@@ -64,7 +64,7 @@ it('finds the nearest components by distance', () => {
 })
 
 const place: Place = { lon: 116.65, lat: 40.11, crs: 'EPSG:4326', accuracy_m: 8, at: '2026-11-20T02:00:00Z', by: 'gps' }
-const facts = { id: 'i', catalogue: 'cjt214-2007', device: 'd', clock_offset_ms: 0, occurred_at: 0, version: '1' }
+const facts = { id: 'i', catalogue: 'cjt214-2007', device: 'd', clock_offset_ms: 0, occurred_at: 0, version: '1', photos_left: 0 }
 
 it('says what a report lacks', () => {
   expect(missing(emptyForm())).toEqual(['place', 'category'])

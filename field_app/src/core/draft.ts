@@ -21,6 +21,8 @@ export interface Facts {
   /** The moment of the first look at the thing, by the server's clock. */
   occurred_at: number
   version: string
+  /** Photos the phone had no room for. */
+  photos_left: number
 }
 
 /** The body of a report; a component says where and what. Raises when the form is not complete. */
@@ -46,6 +48,7 @@ export function reportBody(form: ReportForm, photos: readonly Photo[], facts: Fa
       app: facts.version,
       clock_offset_ms: facts.clock_offset_ms,
       fix: form.fix,
+      photos_left: facts.photos_left,
       placed_by: component ? 'component' : place!.by,
       photos: photos.map(({ sha256, original_sha256, taken_at, width, height }) => ({
         sha256,

@@ -71,7 +71,7 @@ export function useNearby(place: Ref<Place | null>) {
       // Outside the town is an answer; no answer at all is what the kept list is for.
       problem.value = error instanceof ApiError && error.problem.status === 422 ? error.problem : null
       components.value = pack && !problem.value ? nearest(pack.components, at.lon, at.lat) : []
-      listedAt.value = pack?.at ?? 0
+      listedAt.value = problem.value ? null : (pack?.at ?? 0)
       looked.value = true
     }
   }

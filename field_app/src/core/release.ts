@@ -16,9 +16,10 @@ export async function register(): Promise<void> {
     return
   }
   workerState.value = 'starting'
-  try {
-    registration = await navigator.serviceWorker.register('/m/sw.js', { scope: '/m', updateViaCache: 'none' })
-  } catch {
+  registration = await navigator.serviceWorker
+    .register('/m/sw.js', { scope: '/m', updateViaCache: 'none' })
+    .catch(() => null)
+  if (!registration) {
     workerState.value = 'failed'
     return
   }
