@@ -9,7 +9,7 @@ demo: .venv/.front   ## a live synthetic town at http://127.0.0.1:8000/wall
 
 test: setup lint     ## every test, the browser's included
 	@./setup.sh front_test
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist loadscope
 
 setup: .venv/.front  ## packages, .venv and the built pages
 	@./setup.sh system test

@@ -36,7 +36,7 @@ def spot(client):
     raise AssertionError("no point of the middle line lies in the town")
 
 
-def until(check, seconds=10.0):
+def until(check, seconds=30.0):
     """Wait for what the follower of the feed brings; answers what ``check`` found."""
     end = time.monotonic() + seconds
     while not (found := check()):
