@@ -37,10 +37,21 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
 
 
+class _Service(FastAPI):
+    """The framework with tiles in front of it: they are many, and it costs more than a tile that is kept."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._front = tiles.Tiles(super().__call__, access.caller_of, live.store)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._front(scope, receive, send)
+
+
 def create_app() -> FastAPI:
     """The whole service as one ASGI application."""
     logs.configure()
-    app = FastAPI(
+    app = _Service(
         title="Wangge 网格",
         version="0.1.0",
         lifespan=_lifespan,
@@ -58,7 +69,6 @@ def create_app() -> FastAPI:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)
     app.add_middleware(_Guard)
-    app.add_middleware(tiles.Tiles, resolve=access.caller_of, cases=live.store)  # outermost: tiles are many
     return app
 
 

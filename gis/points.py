@@ -81,6 +81,7 @@ class CaseStore:
         self.dictionaries = dictionaries
         self._table = Table(columns, mark)
         self._masks: Recent[Mask] = Recent(_MASKS)
+        self._stamp = (self.snapshot, -1, "")
 
     @classmethod
     def of(cls, rows: Sequence[Any], mark: str = "") -> "CaseStore":
@@ -146,8 +147,11 @@ class CaseStore:
 
     def stamp(self, now: datetime) -> str:
         """What a tile's ETag starts with: it changes when a case changed or a light did."""
-        snapshot = self.snapshot
-        return f"{snapshot.mark}.{_last_change(snapshot, seconds(now)):x}"
+        snapshot, second = self.snapshot, seconds(now)
+        held = self._stamp
+        if held[0] is not snapshot or held[1] != second:
+            held = self._stamp = (snapshot, second, f"{snapshot.mark}.{_last_change(snapshot, second):x}")
+        return held[2]
 
     def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Iterable[UUID] | None = None) -> Mask:
         """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.
