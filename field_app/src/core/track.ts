@@ -5,7 +5,7 @@ import { wait } from './backoff'
 import { ask } from './http'
 import { judge } from './outbox'
 import { askOnce, watchPlace } from './place'
-import { session } from './session'
+import { expire, session } from './session'
 import * as store from './store'
 import type { Place, Problem, Session } from './types'
 
@@ -52,6 +52,7 @@ export async function sendBatch(held: Session, device: string): Promise<boolean>
   const answer = await ask('/api/positions', { method: 'POST', token: held.token, json: { device, crs: 'EPSG:4326', fixes } })
   const outcome = answer && judge(answer, (body) => ackedIn(body, fixes.map((fix) => fix.seq)))
   if (!outcome || outcome.kind !== 'ok') {
+    if (outcome?.kind === 'login') await expire(held.token)
     trackProblem.value = outcome?.kind === 'refused' ? outcome.problem : null
     return false
   }
