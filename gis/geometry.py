@@ -5,6 +5,7 @@ although EPSG and Chinese survey sheets name the north axis first. WGS 84 is tak
 centimetres). Functions take floats or numpy arrays and answer in kind.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -32,6 +33,7 @@ SUPPORTED: Final = (STORED, "EPSG:4326", METRIC, "EPSG:4527", "EPSG:4509", *OFFS
 WORLD_BITS: Final = 28
 """A world pixel is 1/4096 of a Web Mercator tile of zoom 16: 2**28 pixels around the world, 11 cm wide at 40° N."""
 
+_EPSG: Final = re.compile(r"EPSG:[0-9]{4,6}")
 _WORLD: Final = 1 << WORLD_BITS
 _NULL_DEGREES: Final = 1e-6
 _MARGIN_DEGREES: Final = 3.0
@@ -57,14 +59,22 @@ class _System:
 
 @lru_cache(maxsize=256)
 def _system(name: str) -> _System:
-    """The system of that name; :class:`UnknownCrs` when there is none. A projected one holds its area of use ± 3°."""
+    """The system of that name; :class:`UnknownCrs` when there is none. A projected one holds its area of use ± 3°.
+
+    Names come from outside: only registry codes reach pyproj, whose other forms may name files and addresses.
+    """
     globe = (-180.0, -90.0, 180.0, 90.0)
     if name in (STORED, "EPSG:4326", *OFFSET):
         return _System(name, globe, None, None)
+    unknown = UnknownCrs(crs=name[:100], supported=list(SUPPORTED))
+    if not _EPSG.fullmatch(name):
+        raise unknown
     try:
         crs = CRS.from_user_input(name)
     except CRSError as error:
-        raise UnknownCrs(crs=name, supported=list(SUPPORTED)) from error
+        raise unknown from error
+    if crs.is_compound or len(crs.axis_info) != 2 or not (crs.is_geographic or crs.is_projected):
+        raise unknown
     back = Transformer.from_crs(STORED, crs, always_xy=True)
     forward = Transformer.from_crs(crs, STORED, always_xy=True)
     if crs.is_geographic:
@@ -84,9 +94,9 @@ def to_4490(x: Floats, y: Floats, crs: str) -> tuple[Floats, Floats]: ...
 def to_4490(x: Any, y: Any, crs: str) -> tuple[Any, Any]:
     """(longitude or east, latitude or north) of any system as EPSG:4490 (longitude, latitude) in degrees.
 
-    ``crs`` is one of :data:`SUPPORTED` or any name pyproj knows; GCJ-02 and BD-09 are inverted by iteration (round
-    trip within 1 mm). Floats the system cannot hold raise :class:`NullIsland`, :class:`SwappedAxes` or
-    :class:`WrongCrs`; in arrays they become NaN (:func:`judge` says why). Raises :class:`UnknownCrs`.
+    ``crs`` is one of :data:`SUPPORTED` or the EPSG code of any flat system; GCJ-02 and BD-09 are inverted by
+    iteration (round trip within 1 mm). Floats the system cannot hold raise :class:`NullIsland`, :class:`SwappedAxes`
+    or :class:`WrongCrs`; in arrays they become NaN (:func:`judge` says why). Raises :class:`UnknownCrs`.
     """
     system = _system(crs)
     if np.ndim(x) == 0:

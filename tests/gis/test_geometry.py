@@ -84,6 +84,30 @@ def test_impossible_values_are_refused(x: float, y: float, crs: str, problem: ty
 
 
 @pytest.mark.parametrize(
+    "crs",
+    [
+        *(
+            "+proj=longlat +nadgrids=/etc/hostname",
+            "+proj=utm +zone=50",
+            "https://example.org/crs",
+            "urn:ogc:def:crs:OGC::CRS84",
+        ),
+        *("epsg:4548", "EPSG:4548\n", " EPSG:4548", "EPSG:4548+5773", "EPSG:４５４８", "EPSG:1234567", "", "WGS 84"),
+        *("EPSG:4979", "EPSG:4978", "EPSG:9705", "EPSG:5773"),  # three axes, geocentric, compound, heights
+    ],
+)
+def test_only_registry_codes_of_flat_systems_are_taken(crs: str) -> None:
+    with pytest.raises(UnknownCrs):
+        geometry.to_4490(116.65, 40.11, crs)
+
+
+def test_other_registered_systems_are_taken() -> None:
+    # 500 km east is the central meridian of UTM zone 50; Beijing 1954 differs from CGCS2000 by its datum only.
+    assert geometry.to_4490(500_000.0, 4441798.0, "EPSG:32650")[0] == pytest.approx(117.0, abs=1e-9)
+    assert geometry.to_4490(116.65, 40.11, "EPSG:4214") == pytest.approx((116.65, 40.11), abs=0.01)
+
+
+@pytest.mark.parametrize(
     ("lon", "lat", "problem"),
     [
         (0.0, 0.0, NullIsland),
