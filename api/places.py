@@ -3,11 +3,11 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import FiniteFloat
 
-from api.access import Tx, allow, anyone
-from gis import areas, components, gazetteer, geometry, register
+from api.access import Throttle, Tx, allow, anyone, caller_of, token_of
+from gis import areas, components, errors, gazetteer, geometry, register
 from gis.components import Component
 from gis.people import Caller
 from gis.rulebook import rulebook
@@ -16,6 +16,8 @@ from gis.search import CaseFilter
 router = APIRouter(tags=["places"])
 Viewer = Annotated[Caller, allow("map.view")]
 _MAP = [allow("map.view")]
+anonymous = Throttle(per_minute=300)
+"""Of look-ups without a login, by address."""
 
 
 @router.get("/api/town", dependencies=[anyone("the login page and the public page name their town")])
@@ -24,7 +26,18 @@ def town(tx: Tx) -> dict[str, Any]:
     return register.the_town(tx)
 
 
-@router.get("/api/locate", dependencies=[anyone("a public reporter sees which village and components are near")])
+def _limited(request: Request) -> None:
+    """The public may ask only so often: every answer costs two searches of the database."""
+    try:
+        caller_of(token_of(request.headers, request.cookies))
+    except errors.NotAuthenticated:
+        anonymous.take(request.client.host if request.client else "")
+
+
+@router.get(
+    "/api/locate",
+    dependencies=[anyone("a public reporter sees which village and components are near"), Depends(_limited)],
+)
 def locate(tx: Tx, lon: FiniteFloat, lat: FiniteFloat, crs: str = geometry.STORED) -> dict[str, Any]:
     """Village, grids, area class and the nearest components of a point."""
     at = geometry.to_4490(float(lon), float(lat), crs)
@@ -52,7 +65,7 @@ def locate(tx: Tx, lon: FiniteFloat, lat: FiniteFloat, crs: str = geometry.STORE
 
 @router.get("/api/places")
 def places(
-    tx: Tx, caller: Viewer, q: Annotated[str, Query(max_length=100)], limit: Annotated[int, Query(ge=1, le=50)] = 10
+    caller: Viewer, tx: Tx, q: Annotated[str, Query(max_length=100)], limit: Annotated[int, Query(ge=1, le=50)] = 10
 ) -> dict[str, Any]:
     """What ``q`` may mean: a place, an address, a village, a grid, a component, a case."""
     return {"items": gazetteer.lookup(tx, caller, q.replace("\x00", ""), limit)}

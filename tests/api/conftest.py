@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from api import access
+from api import access, places
+from api.access import Throttle
 from api.main import create_app
 from gis.settings import settings
 
@@ -18,6 +19,7 @@ def client(database, tmp_path, monkeypatch) -> Iterator[TestClient]:
     monkeypatch.setenv("WANGGE_HOME", str(tmp_path))
     settings.cache_clear()
     access.forget_callers()
+    monkeypatch.setattr(places, "anonymous", Throttle(per_minute=300))  # each test has its own minute
     with TestClient(create_app(), raise_server_exceptions=False) as client:
         yield client
 
