@@ -6,6 +6,7 @@ A cached tile or a 304 costs tens of microseconds this way; through the framewor
 import asyncio
 import gzip
 import hashlib
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import COOKIE, Tx, anyone, signed_in
@@ -39,6 +40,7 @@ LOOK_SECONDS: Final = 5.0
 _SMALL: Final = 400
 """Bodies below this many bytes are sent as they are."""
 _PREFIX: Final = "/tiles/"
+_HOST: Final = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 _CELLS: Final = {str(2**bits): bits for bits in range(7)}
 
 
@@ -166,6 +168,8 @@ class Tiles:
         layer = layers.get(wanted.layer)
         if layer is None:
             raise errors.NotFound(layer=wanted.layer)
+        if layer.query in map_shapes.LAYERS:
+            wanted = _parse(scope["path"], b"")  # the same under every filter: made and kept once
         known = await self._caller(given, layer)
         if layer.query in ("cases", "heat"):
             stamp = self._cases().stamp(datetime.now(UTC))
@@ -302,15 +306,28 @@ def _parse(path: str, query: bytes) -> Wanted:
 
 
 @router.get("/api/layers")
-def layers(tx: Tx, caller: Annotated[Caller, signed_in()]) -> dict[str, Any]:
+def layers(caller: Annotated[Caller, signed_in()], tx: Tx) -> dict[str, Any]:
     """The layers the caller may see, with their fields and legends."""
     seen = [la for la in map_layers.layers(tx).values() if la.see == ANYONE or la.see in caller.permissions]
     return {"items": [layer.body() for layer in seen]}
 
 
 @router.get("/style.json", dependencies=[anyone("the ground, without any case")])
-def base_style(request: Request, theme: str = "dark") -> dict[str, Any]:
+def base_style(request: Request, response: Response, theme: str = "dark") -> dict[str, Any]:
     """The MapLibre style of the basemap, ``theme`` dark or light."""
     if theme not in style.THEMES:
         raise errors.BadFilter(parameter="theme", value=theme[:200], known=list(style.THEMES))
-    return style.basemap(theme, str(request.base_url))
+    # It names the address it was asked at: nobody in between may keep it for others.
+    response.headers["cache-control"] = "private, no-cache"
+    return style.basemap(theme, _address(request))
+
+
+def _address(request: Request) -> str:
+    """The service's address as the browser knows it, also behind a TLS proxy that says so (MapLibre needs a whole one).
+
+    Whoever forges these headers deceives only themselves.
+    """
+    told = {name: request.headers.get(f"x-forwarded-{name}", "").split(",")[0].strip() for name in ("proto", "host")}
+    scheme = told["proto"] if told["proto"] in ("http", "https") else request.url.scheme
+    host = told["host"] if _HOST.fullmatch(told["host"]) else request.url.netloc
+    return f"{scheme}://{host}"

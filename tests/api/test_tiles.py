@@ -127,6 +127,39 @@ def test_the_ground_is_open_and_drawn(client, login, town):
     assert layers["cases"]["legend"][2]["label"]["zh"] == "超期"
 
 
+def test_shapes_are_the_same_under_every_filter_and_kept_once(client, login, town):
+    headers = login("acceptor1")
+    for layer in ("basemap", "divisions", "unit_grids", "duty_grids"):
+        address = f"/tiles/{layer}/{town(13)[0]}"
+        plain = client.get(address, headers=headers)
+        for query in ("?light=red", "?since=2026-01-01&q=x", "?cells=8", "?nonsense=1"):
+            other = client.get(address + query, headers=headers | {"If-None-Match": plain.headers["etag"]})
+            assert other.status_code == 304, (layer, query)
+    tile = town(13)[0]
+    etags = {
+        client.get(f"/tiles/cases/{tile}{q}", headers=headers).headers["etag"] for q in ("", "?light=red", "?cells=8")
+    }
+    assert len(etags) == 3
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, "http://testserver/"),
+        ({"X-Forwarded-Proto": "https"}, "https://testserver/"),
+        (
+            {"X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "wangge.example:8443"},
+            "https://wangge.example:8443/",
+        ),
+        ({"X-Forwarded-Proto": "javascript", "X-Forwarded-Host": "evil/?"}, "http://testserver/"),
+    ],
+)
+def test_the_style_names_the_address_the_browser_knows(client, told, expected):
+    answer = client.get("/style.json", headers=told)
+    assert answer.json()["sources"]["basemap"]["tiles"] == [f"{expected}tiles/basemap/{{z}}/{{x}}/{{y}}.mvt"]
+    assert "private" in answer.headers["cache-control"]
+
+
 def test_bodies_are_packed_for_those_who_can_unpack(client, town):
     address = f"/tiles/basemap/{town(13)[0]}"
     plain = client.get(address, headers={"Accept-Encoding": "identity"})
