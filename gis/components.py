@@ -165,7 +165,8 @@ def record_survey(tx: Connection, survey_id: UUID, name: str, source: str, crs: 
 def register(tx: Connection, rows: Iterable[Sequence[Any]]) -> Landed:
     """Land components given in the order of :data:`COLUMNS`: new codes are inserted, known ones updated if they differ.
 
-    One COPY into a temporary table and one statement; 100,000 components take a few seconds.
+    One COPY into a temporary table and one statement; 100,000 components take a few seconds. The surveys of what landed
+    are recorded anew: by that alone the map sees that the register changed.
     """
     tx.execute(text("drop table if exists component_in"))
     tx.execute(text("create temporary table component_in (like component including defaults) on commit drop"))
@@ -181,6 +182,10 @@ def register(tx: Connection, rows: Iterable[Sequence[Any]]) -> Landed:
             " select count(*) filter (where fresh) as new, count(*) filter (where not fresh) as updated from landed"
         )
     ).one()
+    if landed.new or landed.updated:
+        tx.execute(
+            text("update survey set recorded_at = now() where id in (select distinct survey_id from component_in)")
+        )
     tx.execute(text("drop table component_in"))
     return Landed(new=landed.new, updated=landed.updated, unchanged=read - landed.new - landed.updated)
 

@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Text, cast, column, func, select
-from sqlalchemy.dialects.postgresql import OID
+from sqlalchemy import BigInteger, Text, cast, func, literal_column, select
 
 from gis.db import Connection
 from gis.points import Mask
@@ -15,7 +14,7 @@ from gis.points_bits import Ranked, Rows, Words, nothing
 from gis.points_cells import Clusters, Selected, clusters
 from gis.points_table import Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined
 from gis.search import CaseFilter
-from gis.tables import component
+from gis.tables import component, survey, town
 
 _CODED: Final = ("category", "village", "grid", "state")
 _READ: Final = ("code", "mk", "category_code", "village_code", "unit_grid_code", "state")
@@ -80,10 +79,13 @@ class ComponentStore:
 
 
 def state(tx: Connection) -> str:
-    """What the table is now: changes with every row added, altered or removed."""
-    altered = func.sum(cast(cast(column("xmin", OID), Text), BigInteger))
-    count, sum_ = tx.execute(select(func.count(), func.coalesce(altered, 0)).select_from(component)).one()
-    return f"{count}-{sum_}"
+    """What the table is now. Reads no component: who writes them touches their survey (:func:`gis.components.register`)
+    or raises the town's areas, and those few rows tell every transaction apart, whichever commits first."""
+    told: list[int] = []
+    for touched in (survey, town):
+        marks = func.sum(cast(cast(literal_column("xmin"), Text), BigInteger))
+        told += tx.execute(select(func.count(), func.coalesce(marks, 0)).select_from(touched)).one()
+    return "-".join(str(n) for n in told)
 
 
 def _encode(rows: Sequence[Any], dictionaries: dict[str, Dictionary]) -> Columns:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pyproj import Geod
 from sqlalchemy import delete, select, text
 
-from gis import components, errors
+from gis import components, errors, points_components
 from gis.db import Connection
 from gis.geometry import morton
-from gis.tables import SRID, component
+from gis.tables import SRID, component, town
 from gis.tables import survey as survey_table
 
 LON, LAT = 116.65, 40.11
@@ -105,6 +105,38 @@ def test_landing_inserts_updates_and_leaves_alone(register: Connection) -> None:
     assert components.get(register, "1101130104000002").state == "damaged"
     kept = register.execute(select(component.c.survey_id).where(component.c.code == "1101130104000001")).scalar()
     assert kept == first
+
+
+def test_the_map_sees_every_change_of_the_register(database: Any) -> None:
+    def seen() -> str:
+        with database.engine.begin() as tx:
+            return points_components.state(tx)
+
+    def land(of: UUID, **changes: Any) -> None:
+        with database.engine.begin() as tx:
+            components.register(tx, [row("1101130104000001", LON, LAT, of, **changes)])
+
+    states = [seen()]
+    assert seen() == states[0]
+    with database.engine.begin() as tx:
+        known = survey(tx)
+    for changes in ({}, {"state": "lost"}, {"state": "removed"}, {"state": "lost"}):
+        land(known, **changes)
+        states.append(seen())
+    with database.engine.begin() as tx:  # as when grids are split or merged
+        tx.execute(town.update().values(areas_version=town.c.areas_version + 1))
+    states.append(seen())
+    assert len(set(states)) == len(states)
+    land(known, state="lost")
+    assert seen() == states[-1]
+    # One that began first and ends last is seen too.
+    with database.engine.begin() as early:
+        components.register(early, [row("1101130104000001", LON, LAT, known, state="intact")])
+        with database.engine.begin() as late:
+            components.register(late, [row("1101130104000002", LON, LAT, survey(late))])
+        states.append(seen())
+    states.append(seen())
+    assert len(set(states)) == len(states)
 
 
 def test_codes_go_on_after_the_highest_of_their_category(register: Connection) -> None:

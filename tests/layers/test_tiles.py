@@ -148,11 +148,7 @@ def test_components_from_the_database(tx):
             if told["code"].startswith("999999"):  # the test town has components of its own
                 found[told["code"]] = told["category"]
     assert found == {r["code"]: f"component:{r['category_code']}" for r in kept}
-    before = components_state(tx)
-    assert before == store.mark
-    tx.execute(component.update().where(component.c.code == rows[1]["code"]).values(state="lost"))
-    tx.execute(component.delete().where(component.c.code == rows[2]["code"]))
-    assert components_state(tx) != before
+    assert components_state(tx) == store.mark
 
 
 SQUARE = "SRID=4490;MULTIPOLYGON(((117.64 40.1,117.66 40.1,117.66 40.12,117.64 40.12,117.64 40.1)))"
