@@ -4,6 +4,8 @@ import hashlib
 import io
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -11,31 +13,62 @@ from PIL import Image, UnidentifiedImageError
 from gis import errors
 
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-# A small file may unpack into a huge picture; nothing a phone takes comes near this.
-_MAX_PIXELS = 100_000_000
+# A small file may unpack into a huge picture; this is more than phones take and less than Pillow warns of.
+_MAX_PIXELS = 80_000_000
+_BROKEN = (
+    UnidentifiedImageError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
 
 
 def keep(folder: Path, sha256_hex: str, content: bytes) -> str:
     """Store a photo durably; returns its media type. Storing it again is harmless.
 
-    Raises ``NotAPhoto`` when the bytes are no JPEG, PNG or WebP, ``Malformed`` when they are not the ones named.
+    Raises ``NotAPhoto`` when the bytes are no JPEG, PNG or WebP that decodes to its end, ``Malformed`` when they are
+    not the ones named, ``Unavailable`` when the disk does not take them.
     """
     if hashlib.sha256(content).hexdigest() != sha256_hex.lower():
         raise errors.Malformed(field="sha256", why="the content has another digest")
     mime = media_type(content)
+    _decode(content)
     path = _path(folder, sha256_hex)
-    if path.exists():
-        return mime
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as draft:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, content)
+        # Also for a photo found here: whoever wrote it may have died before its name was durable.
+        for directory in (path.parent, folder):
+            _settle(directory)
+    except OSError as error:
+        raise errors.Unavailable("存储空间不足，照片未保存", "The photo could not be stored", why=str(error)) from error
+    return mime
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside and rename: a name never stands for half a photo, and a failure leaves nothing."""
+    draft = tempfile.NamedTemporaryFile(dir=path.parent, delete=False)  # noqa: SIM115 — closed before it is renamed
+    try:
+        with draft:
             draft.write(content)
             draft.flush()
             os.fsync(draft.fileno())
         os.replace(draft.name, path)
-    except OSError as error:
-        raise errors.Unavailable("存储空间不足，照片未保存", "The photo could not be stored", why=str(error)) from error
-    return mime
+    except BaseException:
+        Path(draft.name).unlink(missing_ok=True)
+        raise
+
+
+def _settle(directory: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read(folder: Path, sha256_hex: str) -> bytes:
@@ -47,16 +80,29 @@ def read(folder: Path, sha256_hex: str) -> bytes:
 
 
 def media_type(content: bytes) -> str:
-    """The media type of a picture that decodes. Raises ``NotAPhoto``."""
+    """The media type of a picture by its header and checksums; what is kept was decoded once. Raises ``NotAPhoto``."""
+    with _picture(content) as picture:
+        kind = picture.format or ""
+        picture.verify()
+    return _MIMES[kind]
+
+
+def _decode(content: bytes) -> None:
+    """Unpack the whole picture: a JPEG that broke off looks sound until then. Raises ``NotAPhoto``."""
+    with _picture(content) as picture:
+        picture.draft(None, (1, 1))  # a JPEG is read to its end all the same, but into an eighth of the size
+        picture.load()
+
+
+@contextmanager
+def _picture(content: bytes) -> Iterator[Image.Image]:
     try:
         with Image.open(io.BytesIO(content), formats=list(_MIMES)) as picture:
             if picture.width * picture.height > _MAX_PIXELS:
                 raise errors.NotAPhoto(why="too many pixels")
-            kind = picture.format or ""
-            picture.verify()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+            yield picture
+    except _BROKEN as error:
         raise errors.NotAPhoto(why=str(error)[:200]) from error
-    return _MIMES[kind]
 
 
 def _path(folder: Path, sha256_hex: str) -> Path:
