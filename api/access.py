@@ -1,10 +1,12 @@
 """Who is asking, in which transaction, and with what right: the dependencies every route is made of."""
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from threading import Lock
 from typing import Annotated, Any
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -23,7 +25,20 @@ _callers: dict[str, tuple[float, Caller]] = {}
 _lock = Lock()
 
 
-def _transaction() -> Iterator[db.Connection]:
+# A transaction holds a connection and gives its thread back between its steps. Without a gate, requests waiting for a
+# connection would take every thread, and those that hold one would find none to go on: measured, a deadlock.
+AT_ONCE = 16
+_gates: "WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore]" = WeakKeyDictionary()
+
+
+async def _gate() -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    gate = _gates.setdefault(loop, asyncio.Semaphore(AT_ONCE))
+    async with gate:
+        yield
+
+
+def _transaction(gate: Annotated[None, Depends(_gate, scope="function")]) -> Iterator[db.Connection]:
     with db.transaction() as tx:
         yield tx
 
@@ -139,7 +154,8 @@ class Throttle:
 
 
 router = APIRouter(tags=["access"])
-_logins = Throttle(per_minute=60)
+# An office may share one address; each name locks by itself after a few failures.
+_logins = Throttle(per_minute=300)
 
 
 class Login(BaseModel):
@@ -177,9 +193,11 @@ def log_in(body: Login, request: Request, response: Response) -> dict[str, Any]:
     """Sign in: an opaque token, also set as a cookie that scripts cannot read."""
     _logins.take(request.client.host if request.client else "")
     hours = settings().session_hours
-    # The failure count is committed even when the login is refused: the refusal is raised after the transaction.
     with db.transaction() as tx:
-        token = people.log_in(tx, body.username, body.password, timedelta(hours=hours))
+        who = people.credentials(tx, body.username)
+    fits = who.fit(body.password)
+    with db.transaction() as tx:
+        token = people.let_in(tx, who, timedelta(hours=hours)) if fits else people.turn_away(tx, who)
     if token is None:
         raise errors.BadLogin()
     response.set_cookie(
@@ -189,7 +207,7 @@ def log_in(body: Login, request: Request, response: Response) -> dict[str, Any]:
 
 
 @router.post("/api/logout", status_code=204)
-def log_out(request: Request, response: Response, tx: Tx, caller: Annotated[Caller, signed_in()]) -> None:
+def log_out(request: Request, response: Response, caller: Annotated[Caller, signed_in()], tx: Tx) -> None:
     """End this session. Nothing stored on the device is cleared: unsent reports belong to the person."""
     token = token_of(request.headers, request.cookies) or ""
     people.revoke(tx, token)

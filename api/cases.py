@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, FiniteFloat
+from starlette.concurrency import run_in_threadpool
 
 from api import case_views, live
 from api.access import Filtered, Throttle, Tx, allow, anyone
@@ -19,6 +20,7 @@ from gis.settings import settings
 
 router = APIRouter(tags=["cases"])
 _public = Throttle(per_minute=600)
+_public_photos = Throttle(per_minute=120)
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 
 
@@ -67,7 +69,7 @@ Viewer = Annotated[Caller, allow("case.view")]
 
 @router.post("/api/cases", status_code=201)
 def report(
-    body: StaffReport, response: Response, tx: Tx, caller: Annotated[Caller, allow("case.report")]
+    body: StaffReport, response: Response, caller: Annotated[Caller, allow("case.report")], tx: Tx
 ) -> dict[str, Any]:
     """Report a case. The same id with the same content answers 200 and the first receipt."""
     return _report(tx, caller, body, response, kind=body.kind, channel=body.channel)
@@ -98,8 +100,8 @@ def follow(query_code: str, request: Request, tx: Tx) -> dict[str, Any]:
 
 @router.get("/api/cases")
 def find(
-    tx: Tx,
     caller: Viewer,
+    tx: Tx,
     wanted: Filtered,
     order: Literal["newest", "due"] = "newest",
     cursor: Annotated[str, Query(max_length=200)] = "",
@@ -120,13 +122,13 @@ def count(caller: Viewer, wanted: Filtered, facets: Annotated[str, Query(max_len
 
 
 @router.get("/api/cases/{case_id}")
-def look(case_id: UUID, tx: Tx, caller: Viewer) -> dict[str, Any]:
+def look(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
     """A case with its whole story and what the caller can do with it now."""
     return _detail(tx, caller, case_id)
 
 
 @router.post("/api/cases/{case_id}/actions")
-def act(case_id: UUID, body: Act, tx: Tx, caller: Annotated[Caller, allow("case.act")]) -> dict[str, Any]:
+def act(case_id: UUID, body: Act, caller: Annotated[Caller, allow("case.act")], tx: Tx) -> dict[str, Any]:
     """Take one step with a case."""
     place = (body.lon, body.lat) if body.lon is not None and body.lat is not None else None
     cases.act(
@@ -147,12 +149,20 @@ def act(case_id: UUID, body: Act, tx: Tx, caller: Annotated[Caller, allow("case.
 async def keep_photo(sha256: str, request: Request) -> dict[str, Any]:
     """Store a photo under its SHA-256. Sending it again is harmless."""
     content = await request.body()
-    mime = files.keep(settings().home / "files", sha256, content)
+    # Hashing, decoding and syncing a photo take long: not on the loop that serves everybody.
+    mime = await run_in_threadpool(files.keep, settings().home / "files", sha256, content)
     return {"sha256": sha256, "bytes": len(content), "mime": mime}
 
 
+@router.put("/api/public/media/{sha256}", dependencies=[anyone("a public report may have photos")])
+async def keep_public_photo(sha256: str, request: Request) -> dict[str, Any]:
+    """Store a photo for a public report, few a minute from one address."""
+    _public_photos.take(request.client.host if request.client else "")
+    return await keep_photo(sha256, request)
+
+
 @router.get("/api/media/{sha256}")
-def photo(sha256: str, case: UUID, tx: Tx, caller: Viewer) -> Response:
+def photo(sha256: str, case: UUID, caller: Viewer, tx: Tx) -> Response:
     """A photo of a case the caller may see."""
     kept = register.attachment_of(tx, caller, case, sha256)
     content = files.read(settings().home / "files", sha256)
@@ -164,6 +174,7 @@ def _report(
     tx: Tx, caller: Caller, body: PublicReport, response: Response, *, kind: str, channel: str
 ) -> dict[str, Any]:
     values = body.model_dump(exclude={"id", "photos", "occurred_at", "kind", "channel"})
+    values["simulated"] &= settings().demo  # outside the demo nobody marks a real report as simulated
     sent = Report(
         **values,
         id=body.id or uuid4(),

@@ -52,6 +52,8 @@ class Listener:
     def __init__(self, caller: Caller, wanted: CaseFilter) -> None:
         self.caller = caller
         self.wanted = wanted
+        # Listeners of one scope and one filter are told the same.
+        self.group = (caller.scope, tuple(sorted(wanted.query().items())))
         self.queue: asyncio.Queue[Message | None] = asyncio.Queue(QUEUE)
         self._loop = asyncio.get_running_loop()
 
@@ -132,16 +134,10 @@ class Hub:
                 return 0
             assert self.store is not None
             self.store.refresh(tx, list({row.case_id for row in rows}), mark=str(cursor))
-            groups: dict[tuple[Any, ...], list[Listener]] = {}
-            with self._lock:
-                for listener in self._listeners:
-                    key = (listener.caller.scope, tuple(sorted(listener.wanted.query().items())))
-                    groups.setdefault(key, []).append(listener)
-            for listeners in groups.values():
-                messages = case_messages(tx, listeners[0].caller, listeners[0].wanted, rows)
-                for listener in listeners:
-                    for message in messages:
-                        listener.push(message)
+        with self._lock:
+            listeners = list(self._listeners)
+        for group in {listener.group for listener in listeners}:
+            self._tell([listener for listener in listeners if listener.group == group], rows)
         self.cursor = cursor
         return len(rows)
 
@@ -151,6 +147,19 @@ class Hub:
             differing = self.store.repair(tx)
         if differing:
             log.warning("the points differed from the database and were read again", blocks=len(differing))
+
+    def _tell(self, group: list[Listener], rows: Sequence[Any]) -> None:
+        """Tell one group. What goes wrong for one cuts that one off: it reconnects, the others never notice."""
+        messages: list[Message | None]
+        try:
+            with db.transaction() as tx:
+                messages = list(case_messages(tx, group[0].caller, group[0].wanted, rows))
+        except Exception:
+            log.exception("a group of listeners is cut off")
+            messages = [None]
+        for listener in group:
+            for message in messages:
+                listener.push(message)
 
     def _tell_positions(self) -> None:
         groups: dict[Any, list[Listener]] = {}
@@ -219,6 +228,7 @@ def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: S
     now = datetime.now(UTC)
     newest: dict[UUID, Any] = {row.case_id: row for row in rows}
     visible = search.some(tx, caller, list(newest))
+    gone = [] if caller.scope.everything else newest.keys() - {case.id for case in visible}
     matching = search.matching(tx, caller, wanted, list(newest), now)
     book = rulebook(tx) if visible else None
     found = []
@@ -230,6 +240,12 @@ def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: S
             "matches": case.id in matching,
         }
         found.append((event.id, Message("case", data, str(Cursor(event.xid, event.id)))))
+    # A case that left the caller's rows, or never was among them: the id alone says nothing, and lists can drop it.
+    for case_id in gone:
+        event = newest[case_id]
+        if event.seq == 1:
+            continue  # it was never anywhere
+        found.append((event.id, Message("gone", {"id": str(case_id)}, str(Cursor(event.xid, event.id)))))
     return [message for _, message in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -258,7 +274,8 @@ async def stream(
             except TimeoutError:
                 pass
             if time.monotonic() - checked > RECHECK_SECONDS:
-                await asyncio.to_thread(caller_of, token)  # a revoked login ends its stream
+                if await asyncio.to_thread(caller_of, token) != caller:
+                    return  # a login revoked, or whose roles changed, ends its stream
                 checked = time.monotonic()
     except errors.NotAuthenticated:
         return

@@ -10,6 +10,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, RedirectResponse
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -118,7 +119,7 @@ class _Guard:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        refused = _too_large(request) or _cross_site(request)
+        refused = _too_large(request) or _cross_site(request) or await _stranger(request)
         if refused:
             await _render(refused)(scope, receive, send)
             return
@@ -136,12 +137,24 @@ def _too_large(request: Request) -> errors.Problem | None:
     limit = JSON_LIMIT
     if request.url.path.startswith("/api/imports/"):
         limit = settings().upload_limit_mb * 2**20
-    elif request.url.path.startswith("/api/media/"):
+    elif request.url.path.startswith(("/api/media/", "/api/public/media/")):
         limit = PHOTO_LIMIT
     if request.method in ("POST", "PUT", "PATCH") and not length.isdigit():
         return errors.Malformed("缺少 Content-Length", "A Content-Length is needed", limit_bytes=limit)
     if length.isdigit() and int(length) > limit:
         return errors.UploadTooLarge(limit_bytes=limit, sent_bytes=int(length))
+    return None
+
+
+async def _stranger(request: Request) -> errors.Problem | None:
+    """An upload is refused before its body is read: the framework would keep it on disk before it asks who sends."""
+    if request.method != "POST" or not request.url.path.startswith("/api/imports/"):
+        return None
+    try:
+        token = access.token_of(request.headers, request.cookies)
+        (await run_in_threadpool(access.caller_of, token)).may("import.run")
+    except errors.Problem as problem:
+        return problem
     return None
 
 

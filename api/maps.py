@@ -14,8 +14,8 @@ router = APIRouter(tags=["maps"])
 
 @router.get("/api/maps/folium")
 def stand_alone(
-    tx: Tx,
     caller: Annotated[Caller, allow("export.make")],
+    tx: Tx,
     wanted: Filtered,
     shade: Annotated[str, Query(max_length=30)] = "reported",
     language: Annotated[str, Query(pattern="^(zh|en)$")] = "zh",

@@ -34,7 +34,7 @@ class Batch(BaseModel):
 
 
 @router.post("/api/positions")
-def record(body: Batch, tx: Tx, caller: Annotated[Caller, allow("position.send")]) -> dict[str, Any]:
+def record(body: Batch, caller: Annotated[Caller, allow("position.send")], tx: Tx) -> dict[str, Any]:
     """Take in a batch; answered after the commit. Everything up to ``acked_seq`` may be forgotten by the device."""
     fixes = [Fix(f.seq, f.at, f.lon, f.lat, f.accuracy_m) for f in body.fixes]
     assert caller.id is not None  # whoever holds a permission by login has an id
@@ -42,6 +42,6 @@ def record(body: Batch, tx: Tx, caller: Annotated[Caller, allow("position.send")
 
 
 @router.get("/api/positions/live")
-def live(tx: Tx, caller: Annotated[Caller, allow("position.view")]) -> dict[str, Any]:
+def live(caller: Annotated[Caller, allow("position.view")], tx: Tx) -> dict[str, Any]:
     """The last position of every inspector in the caller's scope."""
     return {"items": [asdict(position) for position in tracks.live(tx, caller.scope)]}

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, TimeoutError
 
 from gis import errors
 from gis.settings import settings
@@ -30,6 +30,8 @@ def make_engine(url: str, *, pool_size: int = 8, statement_timeout_s: int = 30) 
         pool_size=pool_size,
         max_overflow=pool_size * 2,
         pool_recycle=1800,
+        pool_timeout=10,
+        hide_parameters=True,  # what people wrote, and their hashes, stay out of logs
         connect_args={"options": f"{_OPTIONS} -c statement_timeout={statement_timeout_s}s", "connect_timeout": 10},
     )
 
@@ -49,21 +51,22 @@ def transaction(of: Engine | None = None) -> Iterator[Connection]:
     try:
         with (of or engine()).begin() as tx:
             yield tx
-    except OperationalError as error:
-        raise _translate(error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise errors.Unavailable() from error
         raise _translate(error) from error
+    except TimeoutError as error:
+        raise errors.Unavailable("服务繁忙，请稍后再试", "The service is busy; try again") from error
 
 
 def _translate(error: DBAPIError) -> Exception:
-    state = getattr(error.orig, "sqlstate", None)
-    if state == "55P03":  # lock_not_available: somebody holds the row for more than the lock timeout
+    """The problem that a refusal of the database means; what is no problem of ours stays what it is."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state in ("55P03", "40P01", "40001"):  # a lock held too long, a deadlock, a lost race
         return errors.StaleCase()
     if state == "57014":  # query_canceled by the statement timeout
         return errors.Unavailable(zh="查询超时，请缩小范围", en="The query took too long; narrow it down")
-    if state is None or state[:2] in ("08", "53", "57"):
+    if state[:2] == "22" or isinstance(error, DataError):  # a value no column of that type can hold
+        return errors.Malformed(why=str(error.orig)[:200])
+    if error.connection_invalidated or not state or state[:2] in ("08", "53", "57"):
         return errors.Unavailable()
     return error
 

@@ -5,11 +5,13 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import BoundedSemaphore
 from typing import Any
 from uuid import UUID
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error
+from sqlalchemy import case as when
 from sqlalchemy import func, insert, or_, select, update
 
 from gis import definitions, errors
@@ -39,6 +41,8 @@ PERMISSIONS = frozenset(
 LOCK_AFTER, LOCK_FOR = 5, timedelta(minutes=30)
 
 _hasher = PasswordHasher()
+# A hash takes 64 MB for its time: two at once, whoever knocks.
+_hashing = BoundedSemaphore(2)
 # Verified against when the user is unknown, so that an answer's time does not tell whether a name exists.
 _NOBODY = _hasher.hash(secrets.token_hex(8))
 
@@ -132,37 +136,61 @@ def parse_roles(body: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return found
 
 
-def log_in(tx: Connection, username: str, password: str, life: timedelta, now: datetime | None = None) -> str | None:
-    """A new session token, or None when name or password is wrong (the failure is counted, so commit either way).
+@dataclass(frozen=True)
+class Credentials:
+    """What is known of a name that somebody signs in with; ``id`` is None for a name nobody has."""
+
+    id: UUID | None
+    name: str
+    hash: str
+
+    def fit(self, password: str) -> bool:
+        """Whether the password is theirs. Takes tens of milliseconds on purpose: call it outside any transaction."""
+        try:
+            with _hashing:
+                _hasher.verify(self.hash, password)
+        except Argon2Error:
+            return False
+        return self.id is not None
+
+
+def credentials(tx: Connection, username: str, now: datetime | None = None) -> Credentials:
+    """What ``username`` has to show. An unknown name gets a hash too, so that time does not tell it apart.
 
     Raises ``LoginLocked`` after ``LOCK_AFTER`` failures.
     """
-    moment = now or datetime.now(UTC)
-    row = tx.execute(
-        select(staff).where(staff.c.username == username, staff.c.active, ~staff.c.machine).with_for_update()
-    ).first()
-    if row is not None and row.locked_until is not None and row.locked_until > moment:
+    row = tx.execute(select(staff).where(staff.c.username == username, staff.c.active, ~staff.c.machine)).first()
+    if row is None or not row.password_hash:
+        return Credentials(None, "", _NOBODY)
+    if row.locked_until is not None and row.locked_until > (now or datetime.now(UTC)):
         raise errors.LoginLocked(until=row.locked_until.isoformat())
-    try:
-        _hasher.verify(row.password_hash if row is not None and row.password_hash else _NOBODY, password)
-        right = row is not None
-    except Argon2Error:
-        right = False
-    if row is None:
-        return None
-    if not right:
-        failures = row.failed_logins + 1
-        lock = moment + LOCK_FOR if failures >= LOCK_AFTER else None
-        tx.execute(
-            update(staff)
-            .where(staff.c.id == row.id)
-            .values(failed_logins=0 if lock else failures, locked_until=lock or row.locked_until)
+    return Credentials(row.id, row.name, row.password_hash)
+
+
+def let_in(tx: Connection, who: Credentials, life: timedelta, now: datetime | None = None) -> str:
+    """A new session token for somebody whose password was right; their failures are forgotten."""
+    assert who.id is not None
+    tx.execute(update(staff).where(staff.c.id == who.id).values(failed_logins=0, locked_until=None))
+    record(tx, who.id, who.name, "login", "ok", {})
+    return issue_token(tx, who.id, "session", expires_at=(now or datetime.now(UTC)) + life)
+
+
+def turn_away(tx: Connection, who: Credentials, now: datetime | None = None) -> None:
+    """Count a wrong password; the last one allowed locks the name for ``LOCK_FOR``."""
+    if who.id is None:
+        return
+    until = (now or datetime.now(UTC)) + LOCK_FOR
+    last = staff.c.failed_logins + 1 >= LOCK_AFTER
+    locked = tx.execute(
+        update(staff)
+        .where(staff.c.id == who.id)
+        .values(
+            failed_logins=when((last, 0), else_=staff.c.failed_logins + 1),
+            locked_until=when((last, until), else_=staff.c.locked_until),
         )
-        record(tx, row.id, row.name, "login", "refused", {"locked": lock is not None})
-        return None
-    tx.execute(update(staff).where(staff.c.id == row.id).values(failed_logins=0, locked_until=None))
-    record(tx, row.id, row.name, "login", "ok", {})
-    return issue_token(tx, row.id, "session", expires_at=moment + life)
+        .returning(staff.c.locked_until)
+    ).scalar()
+    record(tx, who.id, who.name, "login", "refused", {"locked": locked == until})
 
 
 def issue_token(tx: Connection, staff_id: UUID, kind: str, label: str = "", expires_at: datetime | None = None) -> str:

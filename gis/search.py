@@ -180,7 +180,7 @@ def _category_clause(text_form: str) -> ColumnElement[bool]:
 
 
 def _text_clause(q: str) -> ColumnElement[bool]:
-    if len(q) > 4 and q.isascii():
+    if len(q) > 4 and q.isascii() and any(c.isdigit() for c in q) and " " not in q:
         return or_(case.c.number.startswith(q.upper(), autoescape=True), case.c.query_code == q.upper())
     return or_(case.c.description.contains(q, autoescape=True), case.c.address.contains(q, autoescape=True))
 
@@ -213,9 +213,20 @@ def _parse_lights(text_form: str) -> tuple[str, ...]:
 def parse_time(text_form: str) -> datetime:
     """An ISO date (its local midnight) or time (local when it names no zone). Raises ``ValueError``."""
     if len(text_form) == 10:
-        return datetime.combine(date.fromisoformat(text_form), time(), ZONE)
-    moment = datetime.fromisoformat(text_form)
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZONE)
+        moment = datetime.combine(date.fromisoformat(text_form), time(), ZONE)
+    else:
+        moment = datetime.fromisoformat(text_form)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=ZONE)
+    if not 1970 <= moment.year <= 2200:  # beyond that some arithmetic on it, or another zone, leaves the calendar
+        raise ValueError("a year from 1970 to 2200")
+    return moment
+
+
+def _parse_severities(text_form: str) -> tuple[int, ...]:
+    levels = tuple(int(part) for part in _parse_words(text_form))
+    if not set(levels) <= {1, 2, 3}:
+        raise ValueError("a severity is 1, 2 or 3")
+    return levels
 
 
 def _parse_until(text_form: str) -> datetime:
@@ -246,7 +257,7 @@ def _parse_q(text_form: str) -> str:
 _PARSERS: dict[str, Any] = {
     "category": _parse_categories,
     "light": _parse_lights,
-    "severity": lambda t: tuple(int(part) for part in _parse_words(t)),
+    "severity": _parse_severities,
     "since": parse_time,
     "until": _parse_until,
     "bbox": _parse_bbox,
@@ -341,5 +352,5 @@ def _decode(cursor: str, order: Order) -> tuple[datetime, UUID]:
         if made_for != order:
             raise ValueError("the cursor belongs to another order")
         return datetime.fromisoformat(at), UUID(last)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise errors.BadCursor(cursor=cursor[:100]) from error

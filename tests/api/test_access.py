@@ -1,7 +1,11 @@
 """Who may reach what: every route declares it, and nobody gets past it."""
 
+import asyncio
+
+import httpx
 from fastapi.routing import APIRoute
 
+from api import access
 from api.main import create_app
 from gis.people import PERMISSIONS
 
@@ -9,6 +13,7 @@ from gis.people import PERMISSIONS
 OPEN = {
     "POST /api/login",
     "POST /api/public/cases",
+    "PUT /api/public/media/{sha256}",
     "GET /api/public/cases/{query_code}",
     "GET /api/town",
     "GET /api/locate",
@@ -59,6 +64,28 @@ def test_every_route_declares_one_permission():
         assert len(permissions) == 1, f"{route.methods} {route.path} declares {permissions}"
         name = permissions[0]
         assert name in PERMISSIONS or name == "signed in" or name.startswith("anyone: "), name
+
+
+def test_nobody_unknown_gets_a_transaction():
+    """Who asks is known before a connection is taken: else those waiting for the one starve those needing the other."""
+    for route in routes():
+        calls = [dependant.call for dependant in route.dependant.dependencies]
+        if access._transaction in calls:
+            asking = next(i for i, call in enumerate(calls) if hasattr(call, "permission"))
+            assert asking < calls.index(access._transaction), f"{route.methods} {route.path}"
+
+
+def test_many_requests_at_once_are_all_answered(database):
+    """More than there are threads or connections: none waits for what another holds for ever."""
+    access.forget_callers()
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(create_app())
+        async with httpx.AsyncClient(transport=transport, base_url="http://testserver", timeout=60) as client:
+            answers = await asyncio.gather(*(client.get("/api/catalogue") for _ in range(200)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(ask()) == [200] * 200
 
 
 def test_the_open_routes_are_these_and_no_others():

@@ -86,7 +86,10 @@ def test_a_case_goes_through_its_flow_by_the_actions_the_api_offers(client, logi
 
 
 def test_the_public_reports_without_a_login_and_follows_by_code(client, spot):
-    made = client.post("/api/public/cases", json=a_report(spot))
+    photo = a_photo()
+    digest = hashlib.sha256(photo).hexdigest()
+    assert client.put(f"/api/public/media/{digest}", content=photo).status_code == 200
+    made = client.post("/api/public/cases", json=a_report(spot, photos=[digest]))
     assert made.status_code == 201, made.text
     followed = client.get(f"/api/public/cases/{made.json()['query_code'].lower()}").json()
     assert followed["number"] == made.json()["number"]

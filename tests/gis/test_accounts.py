@@ -12,12 +12,14 @@ from gis.people import Grant
 def test_a_person_taken_on_signs_in_with_their_roles(tx: Connection) -> None:
     grants = [accounts.parse_grant("dispatcher"), accounts.parse_grant("handler:department:D01")]
     person = accounts.add(tx, "new-one", "新人", "D01", "a long password", grants)
-    opaque = people.log_in(tx, "new-one", "a long password", timedelta(hours=1))
+    who = people.credentials(tx, "new-one")
+    assert who.fit("a long password")
+    opaque = people.let_in(tx, who, timedelta(hours=1))
     assert opaque is not None
     caller = people.by_token(tx, opaque)
     assert (caller.id, caller.name) == (person, "新人")
     assert set(caller.grants) == {Grant("dispatcher", "town"), Grant("handler", "department", "D01")}
-    assert people.log_in(tx, "new-one", "a long passwore", timedelta(hours=1)) is None
+    assert not people.credentials(tx, "new-one").fit("a long passwore")
 
 
 def test_a_user_name_is_used_once(tx: Connection) -> None:

@@ -84,6 +84,8 @@ export function listen(to: Listener): void {
       }, SILENCE_MS)
     })
     on('reset', changed)
+    // A case left what this caller may see: the lists are read again without it.
+    on('gone', changed)
     on('hello', () => undefined)
   }
   const renew = () => {
