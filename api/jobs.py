@@ -1,6 +1,5 @@
 """Every background job, each a few lines that call the town. `python -m api.jobs` runs the worker."""
 
-from pathlib import Path
 from uuid import UUID
 
 from redis import Redis
@@ -11,14 +10,13 @@ from gis import db, imports
 from gis.settings import settings
 
 
-def run_import(run_id: str, kind: str, path: str, mapping: str) -> None:
-    """Import an uploaded file and keep its outcome with the run."""
+def run_import(run_id: str) -> None:
+    """Do a noted import and keep its outcome with the run."""
     patient = db.make_engine(settings().database_url or "", pool_size=1, statement_timeout_s=0)
     try:
-        imports.run(patient, UUID(run_id), kind, Path(path), mapping)
+        imports.run(patient, UUID(run_id))
     finally:
         patient.dispose()
-        Path(path).unlink(missing_ok=True)
 
 
 def main() -> None:

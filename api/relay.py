@@ -11,7 +11,7 @@ from threading import Event
 
 import structlog
 
-from api import logs
+from api import background, logs
 from gis import cases, db, events, measures
 from gis.db import Connection
 from gis.search import ZONE
@@ -30,12 +30,13 @@ def pump(consumer: str) -> int:
 
 
 def tick(now: datetime | None = None) -> None:
-    """What time alone brings: overdue cases, and the digest of the day that ended."""
+    """What time alone brings: overdue cases, the digest of the day that ended, imports that Redis lost."""
     with db.transaction() as tx:
         cases.mark_overdue(tx, now=now)
     yesterday = ((now or datetime.now(UTC)).astimezone(ZONE) - timedelta(days=1)).date()
     with db.transaction() as tx:
         events.close_day(tx, yesterday)
+    background.requeue()
 
 
 def run(stop: Event) -> None:

@@ -84,15 +84,19 @@ def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Chec
 def land(
     tx: Connection, checked: Checked, survey_id: UUID, watched: Callable[[Iterable[Any]], Iterable[Any]]
 ) -> components.Landed:
-    """Write the good rows of a checked census; ``watched`` sees each row go by."""
+    """Write the good rows of a checked census; ``watched`` sees each row go by.
+
+    Everything is prepared before the first write: from then on the feeds of all cases wait for this transaction.
+    """
     good = np.flatnonzero(~checked.problems.bad)
     codes = checked.codes.copy()
     fresh = good[codes[good] == ""]
     codes[fresh] = components.assign_codes(tx, ground(tx).district, checked.categories[fresh])
     used = np.unique(checked.catalogues[good].astype(str))
     crs = declared_crs(checked.source, checked.mapping)
+    rows = _rows(checked, codes, good, survey_id)
     components.record_survey(tx, survey_id, checked.mapping.source, checked.source.file, crs, ", ".join(used.tolist()))
-    return components.register(tx, watched(_rows(checked, codes, good, survey_id)))
+    return components.register(tx, watched(rows))
 
 
 def _check_identifiers(source: Source, identifiers: Texts, problems: Problems) -> None:

@@ -7,24 +7,23 @@ All or nothing: what calls these gives a transaction and commits it only when th
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID, uuid5
 
 import numpy as np
-from sqlalchemy import Engine, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy import Engine, text
 
-from gis import errors, import_cases, import_components, import_grids, import_mapping
-from gis.db import Connection, copy_in, transaction
+from gis import errors, import_cases, import_components, import_grids, import_mapping, import_runs, quarantine
+from gis.db import Connection, transaction
 from gis.import_checks import Problems, RowError, extent, records, summary, write_errors
 from gis.import_ground import today
 from gis.import_mapping import Mapping
 from gis.import_readers import Source, read
 from gis.settings import settings
-from gis.tables import import_run, quarantine
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage: read | check | land, done, total)."""
@@ -105,7 +104,8 @@ def import_file(
         checked = import_components.check(tx, source, mapping, day)
         _enough(source, checked.problems, threshold, errors_to)
         progress("check", 1, 1)
-        landed = import_components.land(tx, checked, _survey_id(path, mapping), _watched(progress, len(source)))
+        survey = _survey_id(path, mapping)
+        landed = import_components.land(tx, checked, survey, _watched(progress, len(source)))
         problems = checked.problems
     elif kind == "cases":
         found = import_cases.check(tx, source, mapping, day)
@@ -179,31 +179,14 @@ def _keep_refused(
     first: dict[int, RowError] = {}
     for item in found:
         first.setdefault(item.row, item)
-    rows: list[tuple[Any, ...]] = []
+    rows = []
     for position, received in zip(at.tolist(), records(source, at), strict=True):
         error = first[int(source.rows[position])]
         payload = {"file": source.file, "row": error.row, "mapping": mapping.source, "values": received}
         reason = f"{error.zh} / {error.en}"
-        rows.append(
-            (mapping.source, _QUARANTINE_KIND[kind], error.code, reason, json.dumps(payload, ensure_ascii=False))
-        )
-    tx.execute(text("drop table if exists quarantine_in"))
-    tx.execute(
-        text(
-            "create temporary table quarantine_in (source text, kind text, code text, reason text, payload jsonb)"
-            " on commit drop"
-        )
-    )
-    copy_in(tx, "quarantine_in", ("source", "kind", "code", "reason", "payload"), rows)
-    tx.execute(
-        text(
-            f"insert into {quarantine.name} (source, kind, code, reason, payload)"
-            " select source, kind, code, reason, payload from quarantine_in fresh where not exists (select 1 from"
-            f" {quarantine.name} kept where kept.source = fresh.source and kept.kind = fresh.kind"
-            " and kept.code = fresh.code and kept.payload = fresh.payload)"
-        )
-    )
-    tx.execute(text("drop table quarantine_in"))
+        kept = json.dumps(payload, ensure_ascii=False)
+        rows.append(quarantine.Refused(mapping.source, _QUARANTINE_KIND[kind], error.code, reason, kept))
+    quarantine.keep(tx, rows)
 
 
 def _survey_id(path: Path, mapping: Mapping) -> UUID:
@@ -226,40 +209,77 @@ def _watched(progress: Progress, total: int) -> Callable[[Iterable[Any]], Iterat
 # --- Imports as jobs --------------------------------------------------------------------------------------------
 
 _DEFAULT_MAPPING = {"components": "census-cjt214", "grids": "grids"}
+BEAT_SECONDS = 20.0
 
 
-def run(
-    engine: Engine, run_id: UUID, kind: str, path: Path, mapping: str = "", *, max_refused: float | None = None
-) -> bool:
-    """Do a queued import in a transaction of its own and note its course on ``import_run``; whether it was landed.
+def run(engine: Engine, run_id: UUID, *, max_refused: float | None = None) -> bool:
+    """Do a noted import in a transaction of its own; whether this call landed it.
 
-    ``mapping`` is a name in ``data/mappings`` or YAML text, '' for the kind's default. A refusal is an end like
-    another: it is noted, not raised. Anything else is noted as refused by an internal error, and raised.
+    A run that has ended, or that another worker is at, is left alone. A refusal is an end like another: it is noted,
+    not raised. A database that is away or busy is no end: that is raised and the run is taken up again later. Anything
+    else is noted as refused by an internal error, and raised. The upload is deleted when the run has ended.
     """
     with transaction(engine) as tx:
-        begun = upsert(import_run).values(id=run_id, kind=kind, file=path.name, state="running", started_by="")
-        begun = begun.on_conflict_do_update(index_elements=["id"], set_={"state": "running"})
-        name = tx.execute(begun.returning(import_run.c.file)).scalar_one()
-
-    def note(**values: Any) -> None:
-        with transaction(engine) as tx:
-            tx.execute(update(import_run).where(import_run.c.id == run_id).values(**values))
+        mine = import_runs.claim(tx, run_id)
+    if mine is None:
+        return False
 
     def watch(stage: str, done: int, total: int) -> None:
-        note(counts={"stage": stage, "done": done, "total": total})
-
-    try:
-        chosen = mapping_named(mapping or _DEFAULT_MAPPING.get(kind, ""))
         with transaction(engine) as tx:
-            outcome = import_file(tx, kind, path, chosen, shown_as=str(name), max_refused=max_refused, progress=watch)
+            import_runs.beat(tx, mine, {"stage": stage, "done": done, "total": total})
+
+    path = Path(mine.path)
+    try:
+        chosen = mapping_named(mine.mapping or _DEFAULT_MAPPING.get(mine.kind, ""))
+        with transaction(engine) as tx:
+            with _alive(engine, mine):
+                outcome = import_file(
+                    tx, mine.kind, path, chosen, shown_as=mine.file, max_refused=max_refused, progress=watch
+                )
+            # In the same transaction: a run is never landed and not ended, nor landed by two.
+            found = [asdict(item) for item in outcome.errors[:_SHOWN]]
+            if not import_runs.end(tx, mine, "done", outcome.counts(), found):
+                raise _Overtaken
+    except _Overtaken:
+        return False
+    except (errors.Unavailable, errors.StaleCase):
+        raise
     except Exception as error:
         problem = error if isinstance(error, errors.Problem) else errors.Internal()
         body = problem.body()
         found = body["detail"].pop("errors", [])
-        note(state="refused", counts={"problem": body}, errors=found, ended_at=datetime.now(UTC))
+        with transaction(engine) as tx:
+            ended = import_runs.end(tx, mine, "refused", {"problem": body}, found)
+        if ended:
+            path.unlink(missing_ok=True)
         if isinstance(error, errors.Problem):
             return False
         raise
-    found = [asdict(item) for item in outcome.errors[:_SHOWN]]
-    note(state="done", counts=outcome.counts(), errors=found, ended_at=datetime.now(UTC))
+    path.unlink(missing_ok=True)
     return True
+
+
+class _Overtaken(Exception):
+    """Another attempt has taken the run over while this one was held up."""
+
+
+@contextmanager
+def _alive(engine: Engine, mine: import_runs.Claim) -> Iterator[None]:
+    """Show signs of life while the block runs: reading a large file takes longer than a run may be silent."""
+    over = Event()
+
+    def beat() -> None:
+        while not over.wait(BEAT_SECONDS):
+            try:
+                with transaction(engine) as tx:
+                    import_runs.beat(tx, mine)
+            except errors.Problem:
+                continue  # the next one may get through
+
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

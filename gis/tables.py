@@ -479,6 +479,10 @@ import_run = Table(
     Column("counts", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     Column("errors", JSONB, nullable=False, server_default=text("'[]'::jsonb"), comment="first rows refused"),
     Column("started_by", Text, nullable=False),
+    Column("path", Text, nullable=False, server_default="", comment="the kept upload, deleted when the run has ended"),
+    Column("mapping", Text, nullable=False, server_default="", comment="a name or YAML text; empty: the default"),
+    Column("attempts", SmallInteger, nullable=False, server_default=text("0")),
+    _time("heartbeat"),
     _now("started_at"),
     _time("ended_at"),
 )

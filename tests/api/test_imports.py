@@ -1,11 +1,18 @@
-"""Imports over HTTP: the file is taken, a worker lands it, the run tells what became of every row."""
+"""Imports over HTTP: the file is kept, a worker lands it, the run tells what became of every row; Redis may be lost."""
+
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from redis import Redis
 from rq import SimpleWorker
+from sqlalchemy import func, select, update
 
+from api import background
 from api.background import QUEUE
+from gis import db
 from gis.settings import settings
+from gis.tables import audit, import_run
 
 
 @pytest.fixture
@@ -14,6 +21,7 @@ def worker(redis_url, monkeypatch, client):
     monkeypatch.setenv("WANGGE_REDIS_URL", redis_url)
     settings.cache_clear()
     with Redis.from_url(redis_url) as connection:
+        connection.flushall()
         yield lambda: SimpleWorker([QUEUE], connection=connection).work(burst=True)
 
 
@@ -30,8 +38,8 @@ fields:
 """
 
 
-def test_an_uploaded_census_is_landed_by_the_worker_and_refused_rows_are_named(client, login, worker):
-    headers = login("admin")
+def send(client, headers) -> str:
+    """Five good places of a census and one that is nowhere; the address of the run."""
     west, south, east, north = client.get("/api/town").json()["bbox"]
     places = [((west + east) / 2 + i * 1e-5, (south + north) / 2) for i in range(5)] + [(0.0, 0.0)]
     rows = [f"11011301029000{i:02d},污水井盖,{x},{y}" for i, (x, y) in enumerate(places)]
@@ -42,7 +50,16 @@ def test_an_uploaded_census_is_landed_by_the_worker_and_refused_rows_are_named(c
         data={"mapping": MAPPING},
     )
     assert sent.status_code == 202, sent.text
-    url = f"/api/imports/{sent.json()['id']}"
+    return f"/api/imports/{sent.json()['id']}"
+
+
+def kept() -> list[Path]:
+    return list((settings().home / "uploads").iterdir())
+
+
+def test_an_uploaded_census_is_landed_by_the_worker_and_refused_rows_are_named(client, login, worker):
+    headers = login("admin")
+    url = send(client, headers)
     assert client.get(url, headers=headers).json()["state"] == "queued"
     worker()
     run = client.get(url, headers=headers).json()
@@ -53,8 +70,38 @@ def test_an_uploaded_census_is_landed_by_the_worker_and_refused_rows_are_named(c
     assert landed.json()["name"] == "污水井盖"
 
 
-def test_nothing_is_taken_that_cannot_be_queued(client, login, monkeypatch):
+def test_what_is_taken_while_redis_is_away_is_landed_when_it_is_back(client, login, worker, redis_url, monkeypatch):
+    headers = login("admin")
     monkeypatch.setenv("WANGGE_REDIS_URL", "redis://127.0.0.1:1/0")
     settings.cache_clear()
-    answer = client.post("/api/imports/components", headers=login("admin"), files={"file": ("x.csv", b"a\n1\n")})
-    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    url = send(client, headers)
+    assert background.requeue() == 0
+    monkeypatch.setenv("WANGGE_REDIS_URL", redis_url)
+    settings.cache_clear()
+    assert len(kept()) == 1
+    assert background.requeue() == 1
+    assert background.requeue() == 0, "it is in Redis now"
+    with Redis.from_url(redis_url) as connection:
+        connection.flushall()
+    assert background.requeue() == 1, "Redis lost it"
+    worker()
+    assert client.get(url, headers=headers).json()["state"] == "done"
+    assert kept() == []
+    assert background.requeue() == 0
+    with db.transaction() as tx:
+        assert tx.execute(select(func.count()).where(audit.c.act == "import.start")).scalar_one() == 1
+
+
+def test_a_run_whose_worker_was_killed_is_queued_again(client, login, worker):
+    headers = login("admin")
+    url = send(client, headers)
+    with db.transaction() as tx:  # as it stands when the worker took it from the queue, claimed it, and was killed
+        tx.execute(update(import_run).values(state="running", attempts=1, heartbeat=func.now()))
+    worker()
+    assert client.get(url, headers=headers).json()["state"] == "running"
+    assert background.requeue() == 0
+    with db.transaction() as tx:
+        tx.execute(update(import_run).values(heartbeat=func.now() - timedelta(minutes=3)))
+    assert background.requeue() == 1
+    worker()
+    assert client.get(url, headers=headers).json()["counts"]["new"] == 5

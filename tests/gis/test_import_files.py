@@ -1,15 +1,16 @@
 """Imports into a town: what lands, what is refused and kept, and that nothing is half-written."""
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, func, insert, select, text, update
 
 from gis import cases, components, db, errors, geometry, import_cases, import_runs, imports
 from gis.db import Connection
@@ -469,26 +470,47 @@ def test_an_importer_may_report_and_close_but_nothing_else(here: Connection, tmp
 # --- As a job ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_notes_its_end_and_leaves_nothing_of_a_refused_file(database: Any, tmp_path: Path) -> None:
-    run_id, refused_id = uuid4(), uuid4()
+def noted(database: Any, path: Path, mapping: str, kind: str = "components") -> UUID:
+    run_id = uuid4()
+    with db.transaction(database.engine) as tx:
+        import_runs.open_run(tx, run_id, kind, "普查.csv", "admin", str(path), mapping)
+    return run_id
+
+
+def told(database: Any, run_id: UUID) -> dict[str, Any]:
+    with db.transaction(database.engine) as tx:
+        return import_runs.get_run(tx, run_id)
+
+
+@pytest.fixture
+def twenty(database: Any) -> list[dict[str, Any]]:
     with db.transaction(database.engine) as tx:
         rows = good_rows(tx, 20)
-        for row in rows:
-            row["unit"] = ""
-        import_runs.open_run(tx, run_id, "components", "普查.csv", "admin")
+    for row in rows:
+        row["unit"] = ""
+    return rows
+
+
+def test_a_run_notes_its_end_and_leaves_nothing_of_a_refused_file(database: Any, tmp_path: Path, twenty: Any) -> None:
+    with db.transaction(database.engine) as tx:
         before = registered(tx)
     text = SOURCED.format(crs="EPSG:4490")
-    assert imports.run(database.engine, run_id, "components", write(tmp_path / "a.csv", rows), text)
-    for row in rows[:10]:
+    path = write(tmp_path / "a.csv", twenty)
+    run_id = noted(database, path, text)
+    assert imports.run(database.engine, run_id)
+    assert not path.exists()
+    for row in twenty[:10]:
         row |= {"id": f"{row['id']}-new"}
-    for row in rows[10:]:
+    for row in twenty[10:]:
         row |= {"id": f"{row['id']}-new", "x": 0, "y": 0}
-    assert not imports.run(database.engine, refused_id, "components", write(tmp_path / "b.csv", rows), text)
+    path = write(tmp_path / "b.csv", twenty)
+    refused_id = noted(database, path, text)
+    assert not imports.run(database.engine, refused_id)
+    assert not path.exists()
     with db.transaction(database.engine) as tx:
-        done, refused = import_runs.get_run(tx, run_id), import_runs.get_run(tx, refused_id)
         assert registered(tx) == before + 20
-        states = tx.execute(select(import_run.c.state).order_by(import_run.c.state)).scalars().all()
-    assert states == ["done", "refused"]
+    done, refused = told(database, run_id), told(database, refused_id)
+    assert (done["state"], refused["state"]) == ("done", "refused")
     assert (done["file"], done["started_by"], done["counts"]["new"]) == ("普查.csv", "admin", 20)
     assert refused["counts"]["problem"]["code"] == "import_refused"
     assert len(refused["errors"]) == 10
@@ -496,9 +518,109 @@ def test_a_run_notes_its_end_and_leaves_nothing_of_a_refused_file(database: Any,
 
 
 def test_a_run_with_a_bad_mapping_is_refused(database: Any, tmp_path: Path) -> None:
-    run_id = uuid4()
-    assert not imports.run(database.engine, run_id, "components", tmp_path / "none.csv", "no-such-mapping")
+    run_id = noted(database, tmp_path / "none.csv", "no-such-mapping")
+    assert not imports.run(database.engine, run_id)
+    assert told(database, run_id)["counts"]["problem"]["code"] == "mapping_bad"
+    with pytest.raises(errors.NotFound):
+        told(database, uuid4())
+
+
+def test_a_run_is_done_once_and_taken_up_again_when_its_worker_died(database: Any, tmp_path: Path, twenty: Any) -> None:
+    path = write(tmp_path / "a.csv", twenty)
+    run_id = noted(database, path, SOURCED.format(crs="EPSG:4490"))
     with db.transaction(database.engine) as tx:
-        assert import_runs.get_run(tx, run_id)["counts"]["problem"]["code"] == "mapping_bad"
-        with pytest.raises(errors.NotFound):
-            import_runs.get_run(tx, uuid4())
+        killed = import_runs.claim(tx, run_id)
+    assert killed is not None
+    assert not imports.run(database.engine, run_id), "somebody is at it"
+    with db.transaction(database.engine) as tx:
+        assert import_runs.due(tx) == []
+        tx.execute(update(import_run).values(heartbeat=func.now() - import_runs.STALE * 1.1))
+        assert import_runs.due(tx) == [(run_id, "running")]
+    assert imports.run(database.engine, run_id)
+    with db.transaction(database.engine) as tx:
+        assert not import_runs.end(tx, killed, "refused", {}, []), "the first attempt has lost its right"
+        assert import_runs.due(tx) == []
+    assert told(database, run_id)["state"] == "done"
+    assert not imports.run(database.engine, run_id), "it has ended"
+
+
+def test_an_attempt_that_was_overtaken_lands_nothing(
+    database: Any, tmp_path: Path, twenty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.csv", twenty)
+    run_id = noted(database, path, SOURCED.format(crs="EPSG:4490"))
+    really = imports.import_file
+
+    def held_up(*arguments: Any, **options: Any) -> Any:
+        outcome = really(*arguments, **options)
+        with db.transaction(database.engine) as tx:
+            tx.execute(update(import_run).values(heartbeat=func.now() - import_runs.STALE * 1.1))
+            assert import_runs.claim(tx, run_id) is not None
+        return outcome
+
+    with db.transaction(database.engine) as tx:
+        before = registered(tx)
+    monkeypatch.setattr(imports, "import_file", held_up)
+    assert not imports.run(database.engine, run_id)
+    with db.transaction(database.engine) as tx:
+        assert registered(tx) == before
+    assert told(database, run_id)["state"] == "running"
+    assert path.exists()
+
+
+def test_a_database_that_is_away_is_no_end(
+    database: Any, tmp_path: Path, twenty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "a.csv", twenty)
+    run_id = noted(database, path, SOURCED.format(crs="EPSG:4490"))
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise errors.Unavailable
+
+    for _ in range(import_runs.ATTEMPTS):
+        with monkeypatch.context() as patch:
+            patch.setattr(imports, "import_file", away)
+            with pytest.raises(errors.Unavailable):
+                imports.run(database.engine, run_id)
+        with db.transaction(database.engine) as tx:
+            assert told(database, run_id)["state"] == "running"
+            assert path.exists()
+            tx.execute(update(import_run).values(heartbeat=func.now() - import_runs.STALE * 1.1))
+    with db.transaction(database.engine) as tx:
+        assert import_runs.due(tx) == []
+        assert import_runs.give_up(tx) == [str(path)]
+    assert told(database, run_id)["state"] == "refused"
+
+
+def test_a_worker_at_a_long_file_shows_signs_of_life(
+    database: Any, tmp_path: Path, twenty: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = noted(database, write(tmp_path / "a.csv", twenty), SOURCED.format(crs="EPSG:4490"))
+    really = imports.import_file
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        first, end = told(database, run_id)["heartbeat"], time.monotonic() + 10
+        while told(database, run_id)["heartbeat"] == first:
+            assert time.monotonic() < end, "no sign of life"
+        return really(*arguments, **options)
+
+    monkeypatch.setattr(imports, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(imports, "import_file", slow)
+    assert imports.run(database.engine, run_id)
+
+
+@pytest.mark.parametrize("kind", ["components", "cases"])
+def test_feeds_wait_only_while_rows_are_landed(database: Any, tmp_path: Path, twenty: Any, kind: str) -> None:
+    """A transaction that has written holds back the feed of all cases: reading and checking must not have."""
+    written: dict[str, bool] = {}
+    with db.transaction(database.engine) as tx:
+        rows, mapping = (twenty, sourced()) if kind == "components" else (case_rows(tx), parse(CASES))
+    path = write(tmp_path / "a.csv", rows)
+    with db.transaction(database.engine) as tx:
+
+        def watch(stage: str, done: int, total: int) -> None:
+            so_far = tx.execute(text("select pg_current_xact_id_if_assigned() is not null")).scalar_one()
+            written[f"{stage} {'begun' if done < total else 'done'}"] = so_far
+
+        imports.import_file(tx, kind, path, mapping, progress=watch)
+    assert (written["read done"], written["check done"], written["land done"]) == (False, False, True)
