@@ -23,10 +23,10 @@ SINGLES_FROM: Final = 17
 
 CELL_BITS: Final = 6
 """64 × 64 cells a tile, where nobody asks for fewer."""
-_GRAIN_BITS: Final = 8
-"""Tiles with many points sum over grains, 256 × 256 a tile, each at its middle: a centroid is then within half a grain
-(8 units, one screen pixel) of the true one."""
-_GRAINS_FROM: Final = 40_000
+_GRAIN_BITS: Final = 7
+"""Tiles with many points sum over grains, 128 × 128 a tile, each at its middle: a centroid is then within half a grain
+(16 units, two screen pixels) of the true one."""
+_GRAINS_FROM: Final = 60_000
 _RESOLUTION: Final = (3, 3, 3, 3, 4, 5, 6, 6, 7, 7, 8, 9, 9, 10, 11, 11, 12)
 """h3 resolution by zoom: cells 10 to 30 screen pixels across."""
 

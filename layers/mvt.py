@@ -127,7 +127,6 @@ class _Values:
         self.parts: list[bytes] = []
         self._count = 0
         self._lows = -1
-        self._numbers: dict[int, int] = {}
 
     def add(self, codes: Array | int, values: tuple[str, ...] | Array | None) -> Array:
         """Numbers in the table of a column's values."""
@@ -138,18 +137,13 @@ class _Values:
                     self._lows = self._extend(_lows(), _LOW)
                 return codes.astype(np.int64) + self._lows
             used, where = distinct(codes)
-            return np.array([self._number(v) for v in used.tolist()], np.int64)[where]
+            return where + self._extend(_numbers(used), len(used))
         if isinstance(values, np.ndarray):
             return codes + self._extend(_uuids(values), len(values))
         if len(values) < max(32, codes.size):  # all of them, used or not
             return codes.astype(np.int64) + self._extend(_words(values), len(values))
         used, where = distinct(codes)
         return where + self._extend(_words(tuple(values[code] for code in used.tolist())), len(used))
-
-    def _number(self, value: int) -> int:
-        if value not in self._numbers:
-            self._numbers[value] = self._extend(_number(value), 1)
-        return self._numbers[value]
 
     def _extend(self, encoded: bytes, count: int) -> int:
         start = self._count
@@ -158,14 +152,18 @@ class _Values:
         return start
 
 
-@lru_cache(maxsize=4096)
-def _number(value: int) -> bytes:
-    return _field(0x22, b"\x28" + _varint(value))
+def _numbers(values: Array) -> bytes:
+    """Numbers below 2**42 as values, six bytes of varint each."""
+    rows = np.empty((len(values), 9), np.uint8)
+    rows[:, :3] = (0x22, 7, 0x28)
+    for byte in range(6):
+        rows[:, 3 + byte] = values >> 7 * byte & 0x7F | (0x80 if byte < 5 else 0)
+    return rows.tobytes()
 
 
 @lru_cache(maxsize=1)
 def _lows() -> bytes:
-    return b"".join(_number(value) for value in range(_LOW))
+    return b"".join(_field(0x22, b"\x28" + _varint(value)) for value in range(_LOW))
 
 
 @lru_cache(maxsize=256)

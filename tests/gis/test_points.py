@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 
-from gis import geometry, search
+from gis import geometry, points_cells, search
 from gis.people import Caller, Grant, Scope
 from gis.points import FACETS, CaseStore
 from gis.points_bits import Ranked, pack
@@ -274,9 +274,10 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
     assert weights == Counter(int(parent(row.h3, resolution(z))) for row in rows)
 
 
-def test_many_points_in_a_tile_have_centroids_within_half_a_grain():
+def test_many_points_in_a_tile_have_centroids_within_half_a_grain(monkeypatch):
+    monkeypatch.setattr(points_cells, "_GRAINS_FROM", 5_000)
     chance = np.random.default_rng(3)
-    n = 41_000
+    n = 9_000
     lon, lat = chance.normal(116.65, 0.01, n), chance.normal(40.10, 0.008, n)
     rows = [
         Row(UUID(int=(i + 1) << 32), float(a), float(b), due_at=NOW + timedelta(seconds=i % 3 - 1))
@@ -297,8 +298,8 @@ def test_many_points_in_a_tile_have_centroids_within_half_a_grain():
     true_y = np.bincount(where, py) / counts / unit - tile[2] * EXTENT
     # Cells in the same order on both sides: by row of cells, then along it.
     mine, theirs = np.lexsort((got.x >> 6, got.y >> 6)), np.lexsort((true_x // 64, true_y // 64))
-    assert np.abs(got.x[mine] - true_x[theirs]).max() <= 9
-    assert np.abs(got.y[mine] - true_y[theirs]).max() <= 9
+    assert np.abs(got.x[mine] - true_x[theirs]).max() <= 17
+    assert np.abs(got.y[mine] - true_y[theirs]).max() <= 17
     alone = got.row[got.n == 1]
     assert sorted(geometry.deinterleave(mask.snapshot.take("mk", alone))[0] >> shift - 6) == sorted(
         (px >> shift - 6)[counts[where] == 1]
