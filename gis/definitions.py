@@ -64,9 +64,10 @@ def check(kind: str, body: Body, where: str = "") -> Any:
 
 
 def publish(tx: Connection, kind: str, code: str, body: Body, valid_from: datetime, by: str = "system") -> int:
-    """Store ``body`` as the next version, valid from ``valid_from``; returns the version.
+    """Store ``body`` as the next version; returns the version. The first is valid from ``valid_from``.
 
-    The same body as the newest version is not stored again. Raises ``DefinitionBad``.
+    A further one is valid from now at the earliest: what was in force in the past stays what was in force. The same
+    body as the newest version is not stored again. Raises ``DefinitionBad``.
     """
     check(kind, body, where=f"{kind}/{code}")
     digest = sm3_hex(canonical(body).encode())
@@ -79,6 +80,9 @@ def publish(tx: Connection, kind: str, code: str, body: Body, valid_from: dateti
     if newest and newest.digest == digest:
         return int(newest.version)
     version = int(newest.version) + 1 if newest else 1
+    if newest:
+        # The transaction's now: this very transaction, too, finds the new version in force.
+        valid_from = max(valid_from, tx.execute(select(func.now())).scalar_one())
     try:
         with tx.begin_nested():
             tx.execute(
