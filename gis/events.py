@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, cast, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, and_, cast, delete, func, insert, literal, select, text, update
 from sqlalchemy.types import BigInteger, Text
 
 from gis.db import Connection
@@ -123,51 +123,70 @@ def take(tx: Connection, consumer: str, work: Callable[[Sequence[UUID]], None], 
 
     Runs in ``tx``: the row locks are the lease. When ``work`` raises, its writes are undone and the deliveries wait
     longer each time, until they are dead and shown to operators. Order is kept per case: a delivery waits while an
-    earlier one of its case does.
+    earlier one of its case does, be it postponed or in another relay's hands.
     """
-    earlier = delivery.alias("earlier")
-    rows = tx.execute(
+    locked = tx.execute(
         select(delivery.c.id, delivery.c.case_id, delivery.c.attempts)
-        .where(
-            delivery.c.consumer == consumer,
-            ~delivery.c.dead,
-            delivery.c.next_at <= func.now(),
-            ~exists().where(
-                earlier.c.consumer == consumer,
-                earlier.c.case_id == delivery.c.case_id,
-                earlier.c.id < delivery.c.id,
-                earlier.c.next_at > func.now(),
-            ),
-        )
+        .where(delivery.c.consumer == consumer, ~delivery.c.dead, delivery.c.next_at <= func.now())
         .order_by(delivery.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+    rows = _first_of_their_cases(tx, consumer, locked)
     if not rows:
         return 0
-    ids = [row.id for row in rows]
     try:
         with tx.begin_nested():
             work(list(dict.fromkeys(row.case_id for row in rows)))
     except Exception as error:
         # One bad case must not hold up the others: a failed batch is tried again one by one.
         if len(rows) > 1:
-            return sum([_alone(tx, row, work) for row in rows])
+            return _one_by_one(tx, rows, work)
         _postpone(tx, rows[0], error)
         return 0
-    tx.execute(delete(delivery).where(delivery.c.id.in_(ids)))
+    tx.execute(delete(delivery).where(delivery.c.id.in_([row.id for row in rows])))
     return len(rows)
 
 
-def _alone(tx: Connection, row: Any, work: Callable[[Sequence[UUID]], None]) -> int:
+def _first_of_their_cases(tx: Connection, consumer: str, locked: Sequence[Any]) -> list[Any]:
+    """The deliveries among ``locked`` that have no earlier one of their case outside it, dead ones not counted."""
+    if not locked:
+        return []
+    others = tx.execute(
+        select(delivery.c.case_id, func.min(delivery.c.id))
+        .where(
+            delivery.c.consumer == consumer,
+            ~delivery.c.dead,
+            delivery.c.case_id.in_({row.case_id for row in locked}),
+            delivery.c.id.not_in([row.id for row in locked]),
+        )
+        .group_by(delivery.c.case_id)
+    ).all()
+    earliest = {case_id: first for case_id, first in others}
+    return [row for row in locked if row.id < earliest.get(row.case_id, row.id + 1)]
+
+
+def _one_by_one(tx: Connection, rows: Sequence[Any], work: Callable[[Sequence[UUID]], None]) -> int:
+    done, failed = 0, set()
+    for row in rows:
+        if row.case_id in failed:
+            continue
+        if _alone(tx, row, work):
+            done += 1
+        else:
+            failed.add(row.case_id)
+    return done
+
+
+def _alone(tx: Connection, row: Any, work: Callable[[Sequence[UUID]], None]) -> bool:
     try:
         with tx.begin_nested():
             work([row.case_id])
     except Exception as error:
         _postpone(tx, row, error)
-        return 0
+        return False
     tx.execute(delete(delivery).where(delivery.c.id == row.id))
-    return 1
+    return True
 
 
 def _postpone(tx: Connection, row: Any, error: Exception) -> None:

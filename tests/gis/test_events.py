@@ -135,6 +135,48 @@ def test_order_is_kept_per_case(database):
         assert events.take(tx, "statistics", lambda ids: pytest.fail("taken out of order")) == 0
 
 
+def test_order_is_kept_per_case_under_two_relays(database):
+    case_id, other = uuid4(), uuid4()
+    with db.transaction() as tx:
+        for seq, each in ((1, case_id), (2, case_id), (1, other)):
+            wait_for(tx, each, seq)
+    taken: list[UUID] = []
+
+    def while_held(ids):
+        with db.transaction() as second:
+            events.take(second, "statistics", taken.extend)
+
+    with db.transaction() as tx:
+        assert events.take(tx, "statistics", while_held, limit=1) == 1
+    assert taken == [other]  # the second of the case waited for the first, which the other relay held
+    with db.transaction() as tx:
+        assert events.take(tx, "statistics", taken.extend) == 1
+    assert taken == [other, case_id]
+
+
+def test_after_a_failure_the_later_ones_of_the_case_are_not_tried(database):
+    bad, good = uuid4(), uuid4()
+    with db.transaction() as tx:
+        for seq, each in ((1, bad), (2, bad), (1, good)):
+            wait_for(tx, each, seq)
+    calls: list[list[UUID]] = []
+
+    def work(ids):
+        calls.append(list(ids))
+        if calls in ([[bad, good]], [[bad, good], [bad]]):  # the batch, then the first of the bad case alone
+            raise RuntimeError("坏数据")
+
+    with db.transaction() as tx:
+        assert events.take(tx, "statistics", work) == 1
+        assert events.take(tx, "statistics", work) == 0
+    assert calls == [[bad, good], [bad], [good]]
+    with db.transaction() as tx:
+        assert tx.execute(select(delivery.c.seq, delivery.c.attempts).order_by(delivery.c.seq)).all() == [
+            (1, 1),
+            (2, 0),
+        ]
+
+
 def test_the_daily_digest_covers_the_day_and_is_made_once(database):
     case_id = uuid4()
     with db.transaction() as tx:
