@@ -75,7 +75,12 @@ def detail(
     return item(tx, book, row, now) | {
         "query_code": of["query_code"],
         "routing": of["routing"],
-        "clock": dict(of["clock"]) | {"due_at": _iso(of["due_at"]), "yellow_at": _iso(of["yellow_at"])},
+        "clock": dict(of["clock"])
+        | {
+            "due_at": _iso(of["due_at"]),
+            "yellow_at": _iso(of["yellow_at"]),
+            "used_share": _used_share(tx, book, of, now),
+        },
         "stage_due_at": _iso(of["stage_due_at"]),
         "workflow": {"code": of["workflow"], "version": of["workflow_version"]},
         "versions": of["versions"],
@@ -137,6 +142,19 @@ def _remaining(tx: Connection, book: Rulebook, of: Mapping[str, Any], now: datet
     except errors.BeyondCalendar:
         return None
     return worktime.describe(left, limit.kind, calendar.day_length)
+
+
+def _used_share(tx: Connection, book: Rulebook, of: Mapping[str, Any], now: datetime) -> float | None:
+    """The counted time used, as a share of the limit: 1 when it is due, more when late; None where no clock runs."""
+    if not of["clock"].get("started_at"):
+        return None
+    limit, started, pauses, calendar = case_clock.read(tx, book, of)
+    end = of["handled_at"] or of["closed_at"] or of["voided_at"] or now
+    try:
+        used = worktime.elapsed(started, end, limit.kind, calendar, pauses)
+    except errors.BeyondCalendar:
+        return None
+    return round(used / worktime.total(limit, calendar), 4)
 
 
 def _event(event: Any, names: Mapping[str, dict[str, str]]) -> dict[str, Any]:
