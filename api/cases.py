@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, FiniteFloat
 from starlette.concurrency import run_in_threadpool
 
-from api import case_views, live
+from api import case_views, live, quarantine
 from api.access import Filtered, Throttle, Tx, allow, anyone
 from gis import cases, errors, files, geometry, register, search
 from gis.case_rows import Photo
@@ -183,7 +183,11 @@ def _report(
         occurred_at=_aware(body.occurred_at),
         photos=tuple(_photos(body.photos)),
     )
-    made = cases.report(tx, caller, sent)
+    try:
+        made = cases.report(tx, caller, sent)
+    except errors.IdConflict as conflict:
+        quarantine.set_aside("case", channel, conflict, {"by": caller.name, "report": body.model_dump(mode="json")})
+        raise
     if made.duplicate:
         response.status_code = 200
     return case_views.receipt(made)

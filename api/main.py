@@ -15,7 +15,21 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import access, cases, imports, live, logs, maps, phone, places, statistics, tiles, tracks
+from api import (
+    access,
+    cases,
+    imports,
+    live,
+    logs,
+    maps,
+    operations,
+    phone,
+    places,
+    quarantine,
+    statistics,
+    tiles,
+    tracks,
+)
 from api.access import Tx, anyone
 from gis import errors, schema
 from gis.settings import ROOT, settings
@@ -59,7 +73,7 @@ def create_app() -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for module in (access, cases, places, statistics, tracks, imports, live, maps, tiles):
+    for module in (access, cases, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles):
         app.include_router(module.router)
     _health(app)
     _pages(app)

@@ -106,8 +106,9 @@ def get_run(tx: Connection, run_id: UUID) -> dict[str, Any]:
 
 
 def recent(tx: Connection, limit: int = 20) -> list[dict[str, Any]]:
-    """The last imports, newest first, as :func:`get_run` tells them."""
-    rows = tx.execute(select(*_SHOWN).order_by(import_run.c.started_at.desc()).limit(limit)).mappings()
+    """The last imports, newest first, as :func:`get_run` tells them but without ``errors``."""
+    columns = (shown for shown in _SHOWN if shown.name != "errors")
+    rows = tx.execute(select(*columns).order_by(import_run.c.started_at.desc()).limit(limit)).mappings()
     return [dict(row) for row in rows]
 
 

@@ -34,6 +34,7 @@ PERMISSIONS = frozenset(
         "import.run",
         "definition.publish",
         "job.view",
+        "job.run",
         "account.manage",
         "audit.view",
     }
