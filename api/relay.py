@@ -6,7 +6,7 @@ Any number may run: deliveries are claimed, marking is an ordinary act. Killing 
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from threading import Event
 
 import structlog
@@ -14,7 +14,6 @@ import structlog
 from api import background, logs
 from gis import cases, db, events, measures
 from gis.db import Connection
-from gis.search import ZONE
 
 log = structlog.get_logger("relay")
 
@@ -29,25 +28,28 @@ def pump(consumer: str) -> int:
         return events.take(tx, consumer, lambda ids: CONSUMERS[consumer](tx, list(ids)))
 
 
-def tick(now: datetime | None = None) -> None:
-    """What time alone brings: overdue cases, the digest of the day that ended, imports that Redis lost."""
+def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:
+    """What time alone brings: overdue cases, the digests of the days that ended, imports that Redis lost.
+
+    Returns the mark to hand to the next tick.
+    """
     with db.transaction() as tx:
         cases.mark_overdue(tx, now=now)
-    yesterday = ((now or datetime.now(UTC)).astimezone(ZONE) - timedelta(days=1)).date()
     with db.transaction() as tx:
-        events.close_day(tx, yesterday)
+        mark = events.close_days(tx, mark, now)
     background.requeue()
+    return mark
 
 
 def run(stop: Event) -> None:
     """Loop until ``stop`` is set. A failing round is logged and tried again; it never ends the loop."""
-    next_tick = 0.0
+    next_tick, mark = 0.0, None
     while not stop.is_set():
         worked = 0
         try:
             worked = sum(pump(consumer) for consumer in CONSUMERS)
             if time.monotonic() >= next_tick:
-                tick()
+                mark = tick(mark)
                 next_tick = time.monotonic() + DEADLINES_EVERY
         except Exception:
             log.exception("relay round failed")

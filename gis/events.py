@@ -5,12 +5,14 @@ Knows how events are stored and handed on; what an event means is known by gis.c
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, cast, delete, func, insert, literal, select, text, update
+from sqlalchemy import ColumnElement, and_, cast, delete, func, literal, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import BigInteger, Text
 
 from gis.db import Connection
@@ -18,6 +20,7 @@ from gis.digest import sm3
 from gis.tables import Xid8, case_digest, case_event, delivery
 
 GENESIS = bytes(32)
+ZONE = "Asia/Shanghai"
 # Who takes events from the delivery table. The live stream and the point store follow the feed by cursor instead:
 # every process has its own.
 CONSUMERS = ("statistics",)
@@ -216,19 +219,67 @@ def backlog(tx: Connection) -> dict[str, dict[str, int]]:
     return found | {row.consumer: {"waiting": row.waiting, "dead": row.dead} for row in rows}
 
 
-def close_day(tx: Connection, day: date, zone: str = "Asia/Shanghai") -> bytes:
+@dataclass(frozen=True)
+class Midnight:
+    """A mark set on the local day ``day``: whatever was written on the days before has a transaction below ``xid``.
+
+    ``passed``: all of those had ended, and the days before are closed.
+    """
+
+    day: date
+    xid: int
+    passed: bool = False
+
+
+def close_days(tx: Connection, mark: Midnight | None, now: datetime | None = None, zone: str = ZONE) -> Midnight:
+    """Close every day that has ended, from the last closed one (or the first event's) on; returns the next mark.
+
+    To be called again and again with the mark it returned: a day is closed only once no transaction is left that may
+    still commit events of it. Without a mark, or on a new day, one is set. ``now`` is the database's clock if None.
+    """
+    moment = now or tx.execute(select(func.clock_timestamp())).scalar_one()
+    today = moment.astimezone(ZoneInfo(zone)).date()
+    if mark is not None and mark.day == today and mark.passed:
+        return mark
+    if mark is None or mark.day != today:
+        # A number of our own: a snapshot's xmax may stand below transactions that are still running.
+        mark = Midnight(today, int(tx.execute(text("select pg_current_xact_id()::text::bigint")).scalar_one()))
+    xmin = tx.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one()
+    if xmin < mark.xid:
+        return mark
+    day = _first_open_day(tx, zone)
+    while day is not None and day < today:
+        close_day(tx, day, zone)
+        day += timedelta(days=1)
+    return replace(mark, passed=True)
+
+
+def _first_open_day(tx: Connection, zone: str) -> date | None:
+    last = tx.execute(select(func.max(case_digest.c.day))).scalar()
+    if last is None:
+        first: datetime | None = tx.execute(select(func.min(case_event.c.recorded_at))).scalar()
+        return first.astimezone(ZoneInfo(zone)).date() if first else None
+    following: date = last + timedelta(days=1)
+    return following
+
+
+def close_day(tx: Connection, day: date, zone: str = ZONE) -> bytes:
     """Digest all events recorded on ``day`` (local time), chained to the day before; returns it. Done once a day."""
-    done = tx.execute(select(case_digest.c.digest).where(case_digest.c.day == day)).scalar()
-    if done is not None:
-        return bytes(done)
+    done = select(case_digest.c.digest).where(case_digest.c.day == day)
+    found = tx.execute(done).scalar()
+    if found is not None:
+        return bytes(found)
     before = tx.execute(
         select(case_digest.c.digest).where(case_digest.c.day < day).order_by(case_digest.c.day.desc()).limit(1)
     ).scalar()
-    local_day = func.timezone(zone, case_event.c.recorded_at).cast(case_digest.c.day.type)
+    start, end = (datetime.combine(d, time(), ZoneInfo(zone)) for d in (day, day + timedelta(days=1)))
     hashes = tx.execute(
-        select(case_event.c.hash).where(local_day == day).order_by(case_event.c.case_id, case_event.c.seq)
+        select(case_event.c.hash)
+        .where(case_event.c.recorded_at >= start, case_event.c.recorded_at < end)
+        .order_by(case_event.c.case_id, case_event.c.seq)
     ).scalars()
     parts = [bytes(h) for h in hashes]
     digest = sm3(before or GENESIS, *parts)
-    tx.execute(insert(case_digest).values(day=day, events=len(parts), digest=digest, made_at=datetime.now(UTC)))
-    return digest
+    row = {"day": day, "events": len(parts), "digest": digest, "made_at": datetime.now(UTC)}
+    tx.execute(upsert(case_digest).values(row).on_conflict_do_nothing())
+    return bytes(tx.execute(done).scalar_one())  # another relay's where it was first: the same

@@ -357,6 +357,7 @@ case_event = Table(
     Column("prev_hash", LargeBinary, nullable=False),
     Column("hash", LargeBinary, nullable=False, comment="SM3 of prev_hash and the canonical event"),
     Index(None, "xid", "id"),
+    Index("ix_case_event_recorded", "recorded_at", postgresql_using="brin"),
     comment="append-only: history, audit, sync feed and outbox in one",
 )
 

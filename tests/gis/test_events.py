@@ -1,7 +1,7 @@
 """The event log: nothing is handed on twice, nothing is lost on the way, what fails waits and is shown."""
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, text, update
 
 from gis import db, events
 from gis.events import Cursor
-from gis.tables import case_event, delivery
+from gis.tables import case_digest, case_event, delivery
 
 
 def an_event(case_id: UUID, seq: int, previous: bytes = events.GENESIS, **changes: object) -> dict:
@@ -186,6 +186,55 @@ def test_the_daily_digest_covers_the_day_and_is_made_once(database):
     with db.transaction() as tx:
         tx.execute(insert(case_event).values(an_event(uuid4(), 1)))
         assert events.close_day(tx, today) == digest
+
+
+def backdated(tx, case_id: UUID, moment: datetime) -> None:
+    tx.execute(insert(case_event).values(an_event(case_id, 1) | {"recorded_at": moment}))
+
+
+def digests(tx) -> list:
+    return tx.execute(select(case_digest.c.day, case_digest.c.events).order_by(case_digest.c.day)).all()
+
+
+def test_every_ended_day_is_closed_even_after_days_of_standing_still(database):
+    now = datetime(2031, 5, 10, 3, 0, tzinfo=UTC)
+    with db.transaction() as tx:
+        for moment in (
+            datetime(2031, 5, 6, 15, 59, 59, tzinfo=UTC),  # the last second of the 6th in Shanghai
+            datetime(2031, 5, 6, 16, 0, tzinfo=UTC),
+            datetime(2031, 5, 8, 1, 0, tzinfo=UTC),
+            now,
+        ):
+            backdated(tx, uuid4(), moment)
+    with db.transaction() as tx:
+        assert events.close_days(tx, None, now).passed
+        assert digests(tx) == [
+            (date(2031, 5, 6), 1),
+            (date(2031, 5, 7), 1),
+            (date(2031, 5, 8), 1),
+            (date(2031, 5, 9), 0),
+        ]
+    with db.transaction() as tx:
+        events.close_days(tx, None, now + timedelta(days=2))
+        assert digests(tx)[4:] == [(date(2031, 5, 10), 1), (date(2031, 5, 11), 0)]
+
+
+def test_a_day_waits_for_whoever_may_still_write_in_it(database):
+    now, late = datetime(2031, 5, 10, 3, 0, tzinfo=UTC), datetime(2031, 5, 9, 15, 59, tzinfo=UTC)
+    with db.transaction() as tx:
+        backdated(tx, uuid4(), late)
+    with database.engine.connect() as slow:
+        open_one = slow.begin()
+        backdated(slow, uuid4(), late)
+        with db.transaction() as tx:
+            mark = events.close_days(tx, None, now)
+        with db.transaction() as tx:
+            assert events.close_days(tx, mark, now) == mark
+            assert digests(tx) == []
+        open_one.commit()
+    with db.transaction() as tx:
+        assert events.close_days(tx, mark, now).passed
+        assert digests(tx) == [(date(2031, 5, 9), 2)]
 
 
 def test_the_latest_event_is_the_same_for_whoever_asks_later(database):

@@ -33,6 +33,7 @@ GUARDS = (
     END $$
     """,
     "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON case_event EXECUTE FUNCTION refuse_change()",
+    "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON case_digest EXECUTE FUNCTION refuse_change()",
     "CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit EXECUTE FUNCTION refuse_change()",
     "CREATE TRIGGER append_only BEFORE DELETE OR TRUNCATE ON definition EXECUTE FUNCTION refuse_change()",
     "CREATE TRIGGER immutable BEFORE UPDATE ON definition FOR EACH ROW EXECUTE FUNCTION refuse_definition_change()",
@@ -287,6 +288,7 @@ def upgrade() -> None:
         comment="append-only: history, audit, sync feed and outbox in one",
     )
     op.create_index(op.f("ix_case_event_xid_id"), "case_event", ["xid", "id"], unique=False)
+    op.create_index("ix_case_event_recorded", "case_event", ["recorded_at"], unique=False, postgresql_using="brin")
     op.create_table(
         "definition",
         sa.Column("kind", sa.Text(), nullable=False, comment="catalogue, workflow, calendar, duty_list, …"),
@@ -683,6 +685,7 @@ def downgrade() -> None:
     op.drop_index("ix_delivery_next", table_name="delivery", postgresql_where=sa.text("not dead"))
     op.drop_table("delivery")
     op.drop_table("definition")
+    op.drop_index("ix_case_event_recorded", table_name="case_event", postgresql_using="brin")
     op.drop_index(op.f("ix_case_event_xid_id"), table_name="case_event")
     op.drop_table("case_event")
     op.drop_table("case_digest")
