@@ -1,0 +1,472 @@
+"""Nobody sees a case outside their scope: every route that shows cases, as every kind of role and scope.
+
+What is visible is said twice: by the service, and here by a few lines of plain Python over the rows as they are.
+"""
+
+import hashlib
+import io
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import mapbox_vector_tile
+import pytest
+import yaml
+from PIL import Image
+from sqlalchemy import insert, text
+
+from api import live
+from gis import cases, events, files, geometry, measures, people
+from gis.case_rows import Photo
+from gis.search import CaseFilter
+from gis.settings import settings
+from gis.tables import case, staff, staff_role
+from layers import folium_map
+from tests.api.test_access import OPEN, routes
+
+CASES = 44
+DEPARTMENTS = ("D02", "D03", "D04", "D05")
+ADMINS = {"sys_admin", "security_admin", "audit_admin"}
+ZONE = ZoneInfo("Asia/Shanghai")
+NOBODYS = "01890000-0000-7000-8000-000000000000"
+
+# Routes that need a login and show no case, each a decision. Every other one is walked below.
+CASELESS = {
+    *("POST /api/logout", "GET /api/me", "PUT /api/media/{sha256}", "GET /api/layers"),
+    *("GET /api/components", "GET /api/components/{code}", "GET /api/grids/{code}", "GET /api/divisions"),
+    *("GET /api/departments", "GET /api/workflows/{code}", "POST /api/positions", "GET /api/positions/live"),
+    *("POST /api/imports/{kind}", "GET /api/imports/{run_id}"),
+    *("GET /api/jobs", "POST /api/jobs/replay"),  # what the background has to do, for administrators
+    *("GET /api/quarantine", "POST /api/quarantine/{row_id}"),  # refused rows, which never became cases
+    "POST /api/cases",  # answers the sender's own report
+}
+
+
+@dataclass
+class Person:
+    """Somebody of the small town: what they hold, as (role, scope, code), and their token."""
+
+    name: str
+    id: UUID
+    grants: tuple[tuple[str, str, str], ...]
+    permissions: set[str]
+    token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def sees(self, row: Any) -> bool:
+        """The oracle."""
+        for role, scope, code in self.grants:
+            if role in ADMINS:
+                continue
+            if scope == "town":
+                return True
+            if scope == "village" and row.village_code == code:
+                return True
+            if scope == "duty_grid" and row.duty_grid_code == code:
+                return True
+            if scope == "department" and (row.department_code == code or code in row.co_departments):
+                return True
+            if scope == "own" and self.id in (row.reporter_id, row.assignee_id):
+                return True
+        return False
+
+
+@dataclass
+class World:
+    """The people, every case as it is in the table, and the photos by case."""
+
+    people: list[Person]
+    rows: list[Any]
+    photos: dict[UUID, str]
+
+
+def hired(villages: Sequence[str], beats: Sequence[str]) -> dict[str, list[tuple[str, str, str]]]:
+    """Accounts beside the town's own: the scopes nobody there has, and mixtures of scopes."""
+    return {
+        "village_evaluator": [("evaluator", "village", villages[0])],
+        "village_leader": [("leader", "village", villages[1])],
+        "two_villages": [("leader", "village", villages[0]), ("leader", "village", villages[2])],
+        "duty_grid_only": [("inspector", "duty_grid", beats[0])],
+        "own_only": [("inspector", "own", "")],
+        "two_departments": [("department_manager", "department", c) for c in DEPARTMENTS[:2]],
+        "village_and_department": [("leader", "village", villages[2]), ("handler", "department", DEPARTMENTS[3])],
+        "grid_and_department": [("evaluator", "duty_grid", beats[1]), ("evaluator", "department", DEPARTMENTS[2])],
+        "nowhere": [("evaluator", "village", "110113003999")],
+        "admin_of_the_town": [("sys_admin", "town", ""), ("evaluator", "village", villages[1])],
+        "all_admins": [(role, "town", "") for role in sorted(ADMINS)],
+        "no_role": [],
+    }
+
+
+OF_THE_TOWN = (
+    *("leader", "acceptor1", "shiftleader1", "dispatcher1", "evaluator1", "platform", "admin", "security", "auditor"),
+    *("manager_D02", "handler_D03_1", "manager_D05", "inspector001", "inspector002"),
+)
+
+
+@pytest.fixture
+def world(database, tmp_path, monkeypatch) -> World:
+    """Cases in every village, with departments, co-departments, reporters and assignees as the dice fall."""
+    monkeypatch.setenv("WANGGE_HOME", str(tmp_path))
+    chance = random.Random(20261120)
+    with database.engine.begin() as tx:
+        grids = tx.execute(
+            text(
+                "select g.code, g.village_code, m.duty_grid_code, st_x(st_pointonsurface(g.geom)) as lon,"
+                " st_y(st_pointonsurface(g.geom)) as lat from unit_grid g"
+                " join duty_grid_member m on m.unit_grid_code = g.code order by md5(g.code)"
+            )
+        ).all()
+        villages = sorted({g.village_code for g in grids})
+        assert len(villages) == 3
+        staffed = hire(tx, hired(villages, sorted({g.duty_grid_code for g in grids})))
+        photos = report_everywhere(tx, grids, staffed, chance, tmp_path)
+        measures.recompute(tx)
+        rows = list(tx.execute(text('select * from "case"')).all())
+    assert len(rows) == CASES
+    return World(staffed, rows, photos)
+
+
+def hire(tx: Any, accounts: dict[str, list[tuple[str, str, str]]]) -> list[Person]:
+    for name, grants in accounts.items():
+        person = uuid4()
+        tx.execute(insert(staff).values(id=person, username=name, name=name, department_code="D01"))
+        for role, scope, code in grants:
+            tx.execute(insert(staff_role).values(staff_id=person, role=role, scope=scope, scope_code=code))
+    allowed = yaml.safe_load((settings().data_dir / "roles" / "standard.yaml").read_text("utf-8"))["roles"]
+    found = []
+    for name in (*OF_THE_TOWN, *accounts):
+        person = tx.execute(text("select id from staff where username = :name"), {"name": name}).scalar_one()
+        held = tx.execute(
+            text("select role, scope, scope_code from staff_role where staff_id = :id"), {"id": person}
+        ).all()
+        permissions = {p for role, _, _ in held for p in allowed[role]["permissions"]}
+        token = people.issue_token(tx, person, "session")
+        found.append(Person(name, person, tuple(tuple(grant) for grant in held), permissions, token))
+    return found
+
+
+def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: random.Random, home: Any) -> Any:
+    desk = people.by_username(tx, "acceptor1")
+    ids = {person.name: person.id for person in staffed}
+    involved = [None, ids["inspector001"], ids["inspector002"], ids["own_only"], ids["leader"]]
+    now, photos = datetime.now(UTC), {}
+    for n in range(CASES):
+        at, reported = grids[n], now - timedelta(hours=5 * n, minutes=30)
+        picture = a_photo(n) if n % 4 == 0 else None
+        sent = cases.Report(
+            catalogue="cjt214-2007",
+            category_kind="event",
+            category_code="0102",
+            lon=at.lon,
+            lat=at.lat,
+            description=f"第{n}件{'甲' if n % 3 else '乙'}",
+            reported_at=reported,
+            photos=(kept(home, picture),) if picture else (),
+        )
+        made = cases.report(tx, desk, sent)
+        if picture:
+            photos[made.id] = hashlib.sha256(picture).hexdigest()
+        status = chance.choice(("open", "open", "open", "closed", "void"))
+        due, handled = reported + timedelta(hours=chance.choice((2, 400))), min(reported + timedelta(hours=3), now)
+        tx.execute(
+            case.update()
+            .where(case.c.id == made.id)
+            .values(
+                status=status,
+                department_code=chance.choice((None, *DEPARTMENTS)),
+                co_departments=chance.sample(DEPARTMENTS, chance.choice((0, 0, 1, 2))),
+                reporter_id=chance.choice(involved),
+                assignee_id=chance.choice((None, None, *involved)),
+                due_at=due,
+                yellow_at=due - timedelta(hours=1),
+                handled_at=handled if status == "closed" else None,
+                closed_at=handled if status == "closed" else None,
+                voided_at=handled if status == "void" else None,
+                clock={
+                    "limit": {"amount": "400", "kind": "urgent_hours"},
+                    "started_at": reported.isoformat(),
+                    "pauses": [],
+                },
+            )
+        )
+    return photos
+
+
+def a_photo(n: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), (n * 5, 0, 0)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def kept(home: Any, picture: bytes) -> Photo:
+    digest = hashlib.sha256(picture)
+    return Photo(digest.digest(), files.keep(home / "files", digest.hexdigest(), picture), len(picture))
+
+
+@pytest.fixture
+def service(world, client, monkeypatch, tmp_path):
+    """The service over that world, its points loaded; the built front-end is not what is looked at."""
+    monkeypatch.setattr(folium_map, "ASSETS", tmp_path)
+    for name in (*folium_map._SCRIPTS, *folium_map._STYLES):
+        (tmp_path / name).write_text("")
+    end = time.monotonic() + 30
+    while client.get("/readyz").status_code != 200:
+        assert time.monotonic() < end, "the points were not loaded"
+        time.sleep(0.02)
+    return client
+
+
+# --- What every person should see -------------------------------------------------------------------------------
+
+
+def local_day(moment: datetime) -> str:
+    return moment.astimezone(ZONE).date().isoformat()
+
+
+def late(row: Any) -> bool:
+    return row.status != "void" and row.due_at < (row.handled_at or datetime.now(UTC))
+
+
+QUERIES: dict[str, Callable[[Any], bool]] = {
+    "": lambda row: True,
+    "status=open": lambda row: row.status == "open",
+    "q=乙": lambda row: "乙" in row.description,
+    "overdue=true": late,
+    f"department={DEPARTMENTS[0]},{DEPARTMENTS[2]}": lambda row: (
+        row.department_code in (DEPARTMENTS[0], DEPARTMENTS[2])
+    ),
+    "village=110113003004": lambda row: row.village_code == "110113003004",
+}
+
+
+class Walk:
+    """One person's walk through the routes. ``visible`` is what the oracle lets them see."""
+
+    def __init__(self, service: Any, world: World, person: Person, tiles: dict[int, set[str]]) -> None:
+        self.service, self.world, self.person, self.tiles = service, world, person, tiles
+        self.visible = [row for row in world.rows if person.sees(row)]
+        self.hidden = [row for row in world.rows if not person.sees(row)]
+        chance = random.Random(person.name)
+        self.some = [(row, True) for row in chance.sample(self.visible, min(5, len(self.visible)))]
+        self.some += [(row, False) for row in chance.sample(self.hidden, min(5, len(self.hidden)))]
+
+    def get(self, path: str) -> Any:
+        answer = self.service.get(path, headers=self.person.headers)
+        assert answer.status_code == 200, (self.person.name, path, answer.text)
+        return answer
+
+    def pages(self, path: str, limit: int) -> list[str]:
+        found, cursor = [], ""
+        while cursor is not None:
+            page = self.get(f"{path}&limit={limit}&cursor={cursor}").json()
+            found += [item["id"] for item in page["items"]]
+            cursor = page["next"]
+        return found
+
+    def expect(self, found: Sequence[str], keep: Callable[[Any], bool], what: str) -> None:
+        expected = sorted(str(row.id) for row in self.visible if keep(row))
+        assert sorted(found) == expected, (self.person.name, what)
+
+    def lists(self) -> None:
+        for query, keep in QUERIES.items():
+            for order in ("newest", "due"):
+                self.expect(self.pages(f"/api/cases?{query}&order={order}", 17), keep, f"list {query} {order}")
+
+    def counts(self) -> None:
+        for query, keep in QUERIES.items():
+            chosen = [row for row in self.visible if keep(row)]
+            told = self.get(f"/api/cases/count?{query}&facets=village,status,department").json()
+            assert told["total"] == len(chosen), (self.person.name, query)
+            for facet, column in (("village", "village_code"), ("status", "status")):
+                assert told["facets"][facet] == Counter(getattr(row, column) for row in chosen), (
+                    self.person.name,
+                    facet,
+                )
+            by_department = {code: n for code, n in told["facets"]["department"].items() if code in DEPARTMENTS}
+            assert by_department == Counter(row.department_code for row in chosen if row.department_code)
+
+    def details(self) -> None:
+        for row, visible in self.some:
+            answer = self.service.get(f"/api/cases/{row.id}", headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+            if visible:
+                assert answer.json()["number"] == row.number
+            else:
+                unknown = self.service.get(f"/api/cases/{NOBODYS}", headers=self.person.headers).json()
+                assert answer.json()["code"] == unknown["code"] == "case_not_found"
+                assert row.number not in answer.text
+
+    def actions(self) -> None:
+        for row, visible in self.some:
+            step = {"action": "no_such_step", "payload": {}, "seq": row.seq}
+            answer = self.service.post(f"/api/cases/{row.id}/actions", json=step, headers=self.person.headers)
+            assert 400 <= answer.status_code < 500
+            assert (answer.json()["code"] != "case_not_found") is visible, (self.person.name, answer.text)
+
+    def media(self) -> None:
+        seen = {row.id for row in self.visible}
+        for case_id, digest in self.world.photos.items():
+            answer = self.service.get(f"/api/media/{digest}?case={case_id}", headers=self.person.headers)
+            assert answer.status_code == (200 if case_id in seen else 404), (self.person.name, case_id)
+            # Another case that one may see does not open the photo of one that one may not.
+            for row in self.visible[:1]:
+                other = self.service.get(f"/api/media/{digest}?case={row.id}", headers=self.person.headers)
+                assert other.status_code == (200 if row.id == case_id else 404)
+
+    def statistics(self) -> None:
+        keys = {
+            "village": lambda row: row.village_code,
+            "unit_grid": lambda row: row.unit_grid_code,
+            "department": lambda row: row.department_code or "",
+            "day": lambda row: local_day(row.reported_at),
+        }
+        for by, key in keys.items():
+            for query in ("", "village=110113003004", f"department={DEPARTMENTS[0]},{DEPARTMENTS[2]}"):
+                chosen = [row for row in self.visible if row.status != "void" and QUERIES[query](row)]
+                told = self.get(f"/api/statistics?measures=reported,closed&by={by}&{query}").json()
+                found = {row["key"]: row["values"]["reported"] for row in told["rows"] if row["values"]["reported"]}
+                assert found == Counter(map(key, chosen)), (self.person.name, by, query)
+                assert told["totals"] == {"reported": len(chosen), "closed": sum(r.status == "closed" for r in chosen)}
+
+    def drill_downs(self) -> None:
+        measured = {"reported": lambda row: row.status != "void", "closed": lambda row: row.status == "closed"}
+        for measure, counted in measured.items():
+            for query, keep in QUERIES.items():
+                found = self.pages(f"/api/statistics/{measure}/cases?{query}", 17)
+                self.expect(found, lambda row, a=counted, b=keep: a(row) and b(row), f"{measure} {query}")
+
+    def figures(self) -> None:
+        told = {figure["code"]: figure["value"] for figure in self.get("/api/figures").json()["figures"]}
+        today = local_day(datetime.now(UTC))
+        assert told["open"] == sum(row.status == "open" for row in self.visible), self.person.name
+        assert told["overdue"] == sum(row.status == "open" and late(row) for row in self.visible), self.person.name
+        assert told["reported_today"] == sum(
+            row.status != "void" and local_day(row.reported_at) == today for row in self.visible
+        )
+        assert told["closed_today"] == sum(
+            row.status == "closed" and local_day(row.closed_at) == today for row in self.visible
+        )
+
+    def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
+        for tile in sorted(self.tiles[z]):
+            body = self.get(f"/tiles/{layer}/{tile}.mvt?{query}").content
+            yield from (f["properties"] for la in mapbox_vector_tile.decode(body).values() for f in la["features"])
+
+    def map_tiles(self) -> None:
+        for query, keep in QUERIES.items():
+            expected = sum(map(keep, self.visible))
+            for layer in ("cases", "heat"):
+                total = sum(told["n"] for told in self.tile_features(layer, 11, query))
+                assert total == expected, (self.person.name, layer, query)
+        self.expect(
+            [told["id"] for told in self.tile_features("cases", 17, "")], lambda row: True, "tiles of one point"
+        )
+
+    def places(self) -> None:
+        found = self.get("/api/places?q=RH2026&limit=50").json()["items"]
+        self.expect([item["code"] for item in found if item["kind"] == "case"], lambda row: True, "places")
+        for row, visible in self.some:
+            items = self.get(f"/api/places?q={row.number}").json()["items"]
+            assert [i["name"] for i in items if i["kind"] == "case"] == ([row.number] if visible else [])
+
+    def folium(self) -> None:
+        for query in ("", "status=open"):
+            page = self.get(f"/api/maps/folium?{query}").text
+            expected = {row.number for row in self.visible if QUERIES[query](row)}
+            assert set(re.findall(r"RH\d{8}-\d{6}", page)) == expected, (self.person.name, query)
+            assert all(row.description not in page for row in self.hidden)
+
+    def stream(self) -> None:
+        for query in ("", "status=open"):
+            with live.db.transaction() as tx:
+                caller = people.by_token(tx, self.person.token)
+                happened, _ = events.since(tx, events.Cursor(), 10_000)
+                wanted = CaseFilter.parse(dict([query.split("=")] if query else []))
+                messages = live.case_messages(tx, caller, wanted, happened)
+            told = [m.data for m in messages if m.event == "case"]
+            self.expect([data["id"] for data in told], lambda row: True, "stream")
+            self.expect([d["id"] for d in told if d["matches"]], QUERIES[query], "stream")
+            # Of a case one may not see, nothing but that it is none of one's own.
+            seen = {str(row.id) for row in self.visible}
+            assert all(m.data.keys() == {"id"} and m.data["id"] not in seen for m in messages if m.event != "case")
+
+
+#: Every route that shows cases: the permission it needs, and how it is walked.
+WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
+    "GET /api/cases": ("case.view", Walk.lists),
+    "GET /api/cases/count": ("case.view", Walk.counts),
+    "GET /api/cases/{case_id}": ("case.view", Walk.details),
+    "POST /api/cases/{case_id}/actions": ("case.act", Walk.actions),
+    "GET /api/media/{sha256}": ("case.view", Walk.media),
+    "GET /api/statistics": ("statistics.view", Walk.statistics),
+    "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
+    "GET /api/figures": ("case.view", Walk.figures),
+    "GET /api/places": ("map.view", Walk.places),
+    "GET /api/maps/folium": ("export.make", Walk.folium),
+    "GET /api/stream": ("case.view", Walk.stream),
+}
+
+
+def test_every_route_is_walked_or_shows_no_case():
+    found = {f"{method} {route.path}" for route in routes() for method in route.methods - {"HEAD"}}
+    assert found - OPEN == CASELESS | WALKED.keys()
+
+
+def test_nobody_sees_a_case_outside_their_scope(service, world):
+    tiles: dict[int, set[str]] = {}
+    for z in (11, 17):
+        shift = geometry.WORLD_BITS - z
+        pixels = [geometry.world_pixel(row.lon, row.lat) for row in world.rows]
+        tiles[z] = {f"{z}/{px >> shift}/{py >> shift}" for px, py in pixels}
+    seen = Counter()
+    for person in world.people:
+        walk = Walk(service, world, person, tiles)
+        seen[len(walk.visible)] += 1
+        for route, (permission, look) in WALKED.items():
+            if permission in person.permissions:
+                look(walk)
+                continue
+            method, path = route.split(" ")
+            path = path.replace("{case_id}", str(world.rows[0].id)).replace("{measure}", "reported")
+            path = path.replace("{sha256}", next(iter(world.photos.values())))
+            answer = service.request(
+                method, path, params={"q": "RH", "case": NOBODYS}, json={"action": "accept"}, headers=person.headers
+            )
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), (person.name, route)
+        if "map.view" in person.permissions:
+            walk.map_tiles()
+        else:
+            for layer in ("cases", "heat"):
+                answer = service.get(f"/tiles/{layer}/{min(tiles[11])}.mvt", headers=person.headers)
+                assert answer.status_code == 403, (person.name, layer)
+    # The dice have made something to tell apart: people with nothing, with everything, and many in between.
+    assert seen[0]
+    assert seen[CASES]
+    assert sum(n for count, n in seen.items() if 0 < count < CASES) >= 10
+
+
+def test_the_public_sees_no_case_but_by_its_code(service, world):
+    row = world.rows[0]
+    for route in WALKED:
+        method, path = route.split(" ")
+        path = path.replace("{case_id}", str(row.id)).replace("{measure}", "reported").replace("{sha256}", "0" * 64)
+        answer = service.request(method, path, params={"q": "RH", "case": str(row.id)}, json={"action": "accept"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated"), route
+    for layer in ("cases", "heat"):
+        assert service.get(f"/tiles/{layer}/0/0/0.mvt").status_code == 401
+    followed = service.get(f"/api/public/cases/{row.query_code}").json()
+    assert followed.keys() == {"number", "state_name", "stage", "status", "reported_at", "closed_at"}
+    assert followed["number"] == row.number
+    for guess in (row.number, str(row.id), row.query_code[:-1], "%", "_" * 8):
+        assert service.get(f"/api/public/cases/{guess}").status_code in (404, 422), guess
