@@ -130,16 +130,19 @@ _cached: dict[str, tuple[tuple[int, int], Areas]] = {}
 _loading = Lock()
 
 
-def areas(tx: Connection) -> Areas:
+def areas(tx: Connection, version: tuple[int, int] | None = None) -> Areas:
     """The areas in force today, from the process's cache; raises ``Unavailable`` when no town is loaded.
 
     One small query asks whether the areas changed: ``town.areas_version`` is raised with every change, and the row's
-    ``xmin`` tells apart versions of the same number when a transaction was rolled back.
+    ``xmin`` tells apart versions of the same number when a transaction was rolled back. ``version`` spares the query to
+    who has asked already (``gis.rulebook.in_force``).
     """
-    version = tx.execute(select(town.c.areas_version, literal_column("xmin::text::bigint"))).first()
     if version is None:
-        raise Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
-    key, database = (int(version[0]), int(version[1])), str(tx.engine.url)
+        asked = tx.execute(select(town.c.areas_version, literal_column("xmin::text::bigint"))).first()
+        if asked is None:
+            raise Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
+        version = (int(asked[0]), int(asked[1]))
+    key, database = version, str(tx.engine.url)
     found = _current(database, key)
     if found is None:
         with _loading:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import DateTime, bindparam, func, or_, select
+from sqlalchemy import DateTime, bindparam, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from gis import definitions, errors, map_layers, people, workflow
@@ -95,14 +95,17 @@ _NEWEST = (
     .order_by(definition.c.kind, definition.c.code, definition.c.version.desc())
     .subquery()
 )
-# The town and what is in force in one round trip: every report and every act begins with it.
+_ONE = func.concat_ws("/", _NEWEST.c.kind, _NEWEST.c.code, _NEWEST.c.version, _NEWEST.c.digest)
+# The town, its areas' version and a mark of what is in force, in one round trip: every report and act begins with it.
 _IN_FORCE = select(
     town.c.code,
     town.c.number_prefix,
     town.c.catalogue,
-    select(func.jsonb_agg(func.jsonb_build_array(*_NEWEST.c))).scalar_subquery().label("definitions"),
+    town.c.areas_version,
+    literal_column("town.xmin::text::bigint").label("areas_xmin"),
+    select(func.md5(func.string_agg(_ONE, ","))).scalar_subquery().label("mark"),
 )
-_books: dict[tuple[Any, ...], Rulebook] = {}
+_books: dict[tuple[str, ...], Rulebook] = {}
 _lock = Lock()
 
 
@@ -111,17 +114,23 @@ def rulebook(tx: Connection, at: datetime | None = None) -> Rulebook:
 
     Raises ``Unavailable`` when no town is loaded, ``DefinitionUnknown`` when a needed definition is missing.
     """
+    return in_force(tx, at)[0]
+
+
+def in_force(tx: Connection, at: datetime | None = None) -> tuple[Rulebook, tuple[int, int]]:
+    """The rulebook and the version of the areas, as ``gis.areas.areas`` takes it. Raises as ``rulebook``."""
     home = tx.execute(_IN_FORCE, {"at": at}).first()
     if home is None:
         raise errors.Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
-    key = (home.code, home.number_prefix, home.catalogue, tuple(tuple(row) for row in home.definitions or ()))
+    key = (home.code, home.number_prefix, home.catalogue, home.mark or "")
     found = _books.get(key)
     if found is None:
-        found = _build(tx, home, {(kind, code): version for kind, code, version, _ in key[3]})
+        newest = {(row.kind, row.code): row.version for row in tx.execute(select(_NEWEST), {"at": at})}
+        found = _build(tx, home, newest)
         with _lock:
             _books.clear()  # one town, one moment: an older book is only needed by who holds it
             _books[key] = found
-    return found
+    return found, (home.areas_version, home.areas_xmin)
 
 
 def _build(tx: Connection, home: Any, newest: Mapping[tuple[str, str], int]) -> Rulebook:
