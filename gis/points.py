@@ -21,7 +21,7 @@ from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat
 from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
-from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined, pixels
+from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, pixels
 from gis.search import LIGHTS, CaseFilter
 
 FACETS: Final = (
@@ -122,10 +122,10 @@ class CaseStore:
         A case on its way through the feed shows as a difference too.
         """
         shift = 2 * (geometry.WORLD_BITS - BLOCK_ZOOM)
-        parts = [part.segment.take(Ranked(part.alive).rows(0, part.segment.n)) for part in self.snapshot.parts]
-        rows = joined([{name: part[name] for name in ("mk", "seq")} for part in parts])
-        block, where, counts = np.unique(rows["mk"] >> shift, return_inverse=True, return_counts=True)
-        sums = np.bincount(where, rows["seq"], len(block)).astype(np.int64)
+        alive = [(part.segment, Ranked(part.alive).rows(0, part.segment.n)) for part in self.snapshot.parts]
+        mk, seq = (np.concatenate([segment[name][rows] for segment, rows in alive]) for name in ("mk", "seq"))
+        block, where, counts = np.unique(mk >> shift, return_inverse=True, return_counts=True)
+        sums = np.bincount(where, seq, len(block)).astype(np.int64)
         held = dict(zip(block.tolist(), zip(counts.tolist(), sums.tolist(), strict=True), strict=True))
         told = blocks(tx)
         return sorted(name for name in held.keys() | told.keys() if held.get(name) != told.get(name))

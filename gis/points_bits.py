@@ -16,6 +16,7 @@ Bools = NDArray[np.bool_]
 Rows = NDArray[np.int64]
 
 _ONE = np.uint64(1)
+_BELOW = np.array([(1 << bit) - 1 for bit in range(64)], np.uint64)
 
 
 def pack(keep: Bools) -> Words:
@@ -73,14 +74,13 @@ class Ranked:
     def before(self, rows: Rows) -> Rows:
         """How many of the set come before each of ``rows`` (0 … n)."""
         word = rows >> 6
-        low = (_ONE << (rows & 63).astype(np.uint64)) - _ONE
-        counted: Rows = self._before[word].astype(np.int64) + np.bitwise_count(self.words[word] & low)
+        counted: Rows = self._before[word] + np.bitwise_count(self.words[word] & _BELOW[rows & 63]).astype(np.int64)
         return counted
 
     def among(self, edges: Rows) -> Rows:
         """How many of the set lie in each run [edges[i], edges[i+1])."""
-        counted: Rows = np.diff(self.before(edges))
-        return counted
+        before = self.before(edges)
+        return before[1:] - before[:-1]
 
     def rows(self, low: int, high: int) -> Rows:
         """The set's rows in [low, high), ascending."""

@@ -117,7 +117,8 @@ def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | N
         mk = _inner(segment["mk"][rows] if members < high - low else segment["mk"][low:high], z)
         cell = mk >> shift
         first = np.arange(members) if z >= SINGLES_FROM else run_starts(cell)
-        n = np.diff(first, append=members)
+        n = np.empty_like(first)
+        n[:-1], n[-1] = first[1:] - first[:-1], members - first[-1]
         sx, sy = (np.add.reduceat(axis, first, dtype=np.int64) for axis in pixels(mk))
         lone = np.where(n == 1, rows[first] + part.offset, -1)
     else:
@@ -132,7 +133,8 @@ def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | N
         sx, sy = (np.add.reduceat(held * _middle(axis, bits), first) for axis in pixels(mk))
         lone = np.full(len(n), -1, np.int64)
         lone[n == 1] = part.all.select(part.all.before(rows[first][n == 1])) + part.offset
-    edges = np.append(rows[first], high)
+    edges = np.empty(len(first) + 1, np.int64)
+    edges[:-1], edges[-1] = rows[first], high
     return _Sums(cell[first].astype(np.int64), n, part.red.among(edges), part.yellow.among(edges), sx, sy, lone)
 
 

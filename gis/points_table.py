@@ -185,10 +185,6 @@ class Segment:
         low, high = np.searchsorted(self["mk"], np.array([code << width, code + 1 << width], np.int64))
         return int(low), int(high)
 
-    def take(self, rows: Rows | NDArray[np.bool_]) -> Columns:
-        """These rows' columns."""
-        return {name: column[rows] for name, column in self.columns.items()}
-
 
 _X_OF, _Y_OF = (axis.astype(np.uint8) for axis in geometry.deinterleave(np.arange(1 << 16)))
 
@@ -311,20 +307,32 @@ def _with(held: Snapshot, rows: Columns, leave: Rows, mark: str) -> Snapshot:
     if len(old):
         alive = alive.copy()
         np.bitwise_and.at(alive, old >> 6, ~(np.uint64(1) << (old & 63).astype(np.uint64)))
-    pieces: list[Mapping[str, Array]] = []
+    pieces: list[_Piece] = [(rows, slice(None))]
     if len(held.parts) == 2:
         tail = held.parts[1]
         stay = np.ones(tail.segment.n, np.bool_)
         stay[leave[leave >= tail.offset] - tail.offset] = False
-        pieces.append(tail.segment.take(stay))
-    pieces.append(rows)
-    size = sum(len(piece["mk"]) for piece in pieces)
+        pieces.append((tail.segment.columns, np.flatnonzero(stay)))
+    size = sum(len(columns["mk"][kept]) for columns, kept in pieces)
     if size > max(_TAIL_MIN, min(_TAIL_MAX, base.segment.n // 8)):
-        pieces.insert(0, base.segment.take(Ranked(alive).rows(0, base.segment.n)))
-        return _snapshot(held.version + 1, mark, Segment.sorted(joined(pieces)))
-    tail_segment = Segment.sorted(joined(pieces))
-    parts = (Part(base.segment, alive, 0), Part(tail_segment, everything(tail_segment.n), base.segment.n))
+        pieces.append((base.segment.columns, Ranked(alive).rows(0, base.segment.n)))
+        return _snapshot(held.version + 1, mark, _merged(pieces))
+    merged = _merged(pieces)
+    parts = (Part(base.segment, alive, 0), Part(merged, everything(merged.n), base.segment.n))
     return Snapshot(held.version + 1, mark, parts)
+
+
+_Piece = tuple[Mapping[str, Array], Rows | slice]
+
+
+def _merged(pieces: Sequence[_Piece]) -> Segment:
+    """Some rows of several tables as one segment; column by column, so that no second copy is ever held."""
+
+    def column(name: str) -> Array:
+        return np.concatenate([columns[name][kept] for columns, kept in pieces])
+
+    order = np.argsort(column("mk"), kind="stable")
+    return Segment({name: column(name)[order] for name in pieces[0][0]})
 
 
 def joined(pieces: Sequence[Mapping[str, Array]]) -> Columns:
