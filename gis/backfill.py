@@ -172,7 +172,7 @@ def _live(
         handling, due = row["state"] == "handling", row["due_at"]
         moment = now + DAY if handling and forgotten else moment + pretend.wait(chance, row["state"])
         if handling and due and due < min(moment, now) and row["overdue_at"] is None:
-            cases.act(tx, case_id, "timeout", SYSTEM, {"due_at": due.isoformat()}, at=due)
+            cases.act(tx, case_id, "timeout", SYSTEM, {}, at=due)
             taken += 1
         actors = cast.around(chance, row["duty_grid_code"], row["department_code"])
         doable = [

@@ -4,6 +4,7 @@ Knows how a step becomes rows; which steps exist is known by the workflow, who o
 """
 
 import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,13 +22,16 @@ from gis.db import Connection
 from gis.digest import sm3
 from gis.people import SYSTEM, Caller
 from gis.routing import RoutingFacts
-from gis.rulebook import CHANNELS, Rulebook, flow_of, rulebook
+from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, rulebook
 from gis.search import ZONE
 from gis.tables import case, case_event, component, department
 from gis.workflow import Step
 
 # Nothing may have happened later than this after now: phones' clocks are not exact.
 AHEAD = timedelta(minutes=5)
+# How many bytes of JSON the extra facts of a report may be.
+EXTRA_MAX = 10_000
+_ESCAPED_NULL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 # What an event of reporting keeps of the facts, beside how they came.
 _TOLD = (
     *("channel", "catalogue", "category_kind", "category_code", "condition_code", "component_code"),
@@ -81,6 +85,19 @@ class Report:
         }
         return sm3(json.dumps(sent, ensure_ascii=False, sort_keys=True, default=str).encode())
 
+    def check_storable(self) -> None:
+        """Raises ``Malformed`` for what no database row or JSON can hold, or an ``extra`` of more than 10 kB."""
+        for name, value in vars(self).items():
+            if isinstance(value, str) and not workflow.storable(value):
+                raise errors.Malformed(field=name, why="a null character or half a surrogate pair")
+        try:
+            extra = json.dumps(dict(self.extra), ensure_ascii=False, allow_nan=False)
+            size = len(extra.encode())
+        except (TypeError, ValueError, RecursionError) as error:
+            raise errors.Malformed(field="extra", why=str(error)[:200]) from error
+        if size > EXTRA_MAX or _ESCAPED_NULL.search(extra):
+            raise errors.Malformed(field="extra", longest=EXTRA_MAX, why="too long or with a null character")
+
 
 @dataclass(frozen=True)
 class Receipt:
@@ -100,11 +117,25 @@ class Receipt:
 def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
     """Open a case: find its place, its class, its department; write it with its first event.
 
-    The same id with the same content answers the first receipt again. Raises ``IdConflict`` for other content, the
-    place problems of ``gis.geometry``, the category problems of ``gis.catalogue``, ``ComponentUnknown``,
-    ``RoleForbids`` and ``Malformed``.
+    The same id with the same content answers the first receipt again, whatever the town has changed since. Raises
+    ``IdConflict`` for other content, the place problems of ``gis.geometry``, the category problems of
+    ``gis.catalogue``, ``ComponentUnknown``, ``RoleForbids`` and ``Malformed``.
     """
-    book = rulebook(tx)
+    sent.check_storable()
+    try:
+        return _report(tx, caller, sent)
+    except errors.IdConflict:
+        raise
+    except errors.Problem:
+        # Only a refusal looks whether it was kept before: by then grids, roles and definitions may be others.
+        first = _again(tx, sent.id, sent.digest())
+        if first is None:
+            raise
+        return first
+
+
+def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
+    book, areas_version = in_force(tx)
     now = datetime.now(UTC)
     reported_at = sent.reported_at or now
     occurred_at = sent.occurred_at or reported_at
@@ -126,7 +157,7 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
     condition = book.filing_standard.condition(category.kind, category.code, sent.condition_code)
     severity = sent.severity or condition.severity
     lon, lat = geometry.to_4490(float(sent.lon), float(sent.lat), sent.crs)
-    place = areas.areas(tx).at(lon, lat)
+    place = areas.areas(tx, areas_version).at(lon, lat)
     routing = book.duty_list.route(
         RoutingFacts(
             category_kind=category.kind,
@@ -186,8 +217,6 @@ def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: date
         raise errors.Malformed(field="severity", value=sent.severity, known=[1, 2, 3])
     if len(sent.description) > kind.description_max or len(sent.address) > 500:
         raise errors.Malformed(field="description", longest=kind.description_max)
-    if "\x00" in sent.description or "\x00" in sent.address:
-        raise errors.Malformed(field="description", why="a null character")
     if occurred > now + AHEAD or reported > now + AHEAD:
         raise errors.Malformed(field="occurred_at", why="it lies in the future")
     return kind
@@ -228,7 +257,7 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
     row = {
         **facts,
         "id": sent.id,
-        "query_code": "".join(secrets.choice(_CODE_LETTERS) for _ in range(8)),
+        "query_code": "".join(secrets.choice(_CODE_LETTERS) for _ in range(10)),
         "mk": geometry.morton(lon, lat),
         "h3": geometry.h3_12(lon, lat),
         "state": state.code,
@@ -242,7 +271,9 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
     }
     opened = case_rows.open_case(tx, row, event)
     if opened is None:
-        return _again(tx, sent.id, digest)
+        first = _again(tx, sent.id, digest)
+        assert first is not None  # a case is never deleted
+        return first
     if sent.photos:
         attach(tx, event, sent.photos, "before")
     return Receipt(
@@ -258,13 +289,16 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
     )
 
 
-def _again(tx: Connection, case_id: UUID, digest: bytes) -> Receipt:
+def _again(tx: Connection, case_id: UUID, digest: bytes) -> Receipt | None:
+    """The first receipt of a case, if there is one. Raises ``IdConflict`` when its content was another."""
     row = tx.execute(
         select(case, case_event.c.hash, department.c.name.label("department_name"))
         .join(case_event, (case_event.c.case_id == case.c.id) & (case_event.c.seq == 1))
         .join(department, department.c.code == case.c.department_code, isouter=True)
         .where(case.c.id == case_id)
-    ).one()
+    ).first()
+    if row is None:
+        return None
     if row.content_digest != digest:
         raise errors.IdConflict(id=str(case_id), number=row.number)
     return Receipt(
@@ -310,10 +344,9 @@ def act(
     book = rulebook(tx)
     flow = flow_of(tx, book, row)
     step = workflow.step(flow, row, action, roles, payload)
-    changes = _changes(tx, book, row, step, payload, moment)
-    event = make_event(
-        case_id, row["seq"] + 1, row["last_hash"], step, row["state"], caller, moment, _kept(payload, photos), place
-    )
+    changes = _changes(tx, book, row, step, moment)
+    kept = _kept(step.payload, photos)
+    event = make_event(case_id, row["seq"] + 1, row["last_hash"], step, row["state"], caller, moment, kept, place)
     changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": now}
     tx.execute(update(case).where(case.c.id == case_id).values(changes))
     append(tx, event, photos, "after" if step.action.code == "handle" else "check")
@@ -345,7 +378,7 @@ def mark_overdue(tx: Connection, limit: int = 200, now: datetime | None = None) 
     for case_id, due_at in due:
         try:
             with tx.begin_nested():
-                act(tx, case_id, "timeout", SYSTEM, {"due_at": due_at.isoformat()}, at=due_at)
+                act(tx, case_id, "timeout", SYSTEM, {}, at=due_at)
                 marked += 1
         except (errors.StaleCase, errors.StateForbids, errors.ActionUnknown):
             continue  # somebody moved it meanwhile, or its workflow has no such record
@@ -382,9 +415,7 @@ def _stale(tx: Connection, row: Mapping[str, Any], expected: int) -> errors.Prob
     )
 
 
-def _changes(
-    tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step, payload: Mapping[str, Any], at: datetime
-) -> dict[str, Any]:
+def _changes(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step, at: datetime) -> dict[str, Any]:
     action = step.action
     changes: dict[str, Any] = {
         "state": step.state.code,
@@ -397,7 +428,7 @@ def _changes(
     counters: dict[str, ColumnElement[Any]] = {name: case.c[name] + 1 for name in action.counts}
     target = row["department_code"]
     if any(f.type == "department" for f in action.fields):
-        target = _department(tx, str(payload.get("department") or row["department_code"] or ""))
+        target = _department(tx, str(step.payload.get("department") or row["department_code"] or ""))
         changes["department_code"] = target
     if action.clock != "none":
         changes |= case_clock.turn(tx, book, row, action.clock, target, at, stopped="handled_at" in action.marks)
@@ -413,5 +444,4 @@ def _department(tx: Connection, code: str) -> str:
 
 
 def _kept(payload: Mapping[str, Any], photos: Sequence[Photo]) -> dict[str, Any]:
-    kept = {key: value for key, value in payload.items() if value is not None}
-    return kept | ({"photos": [p.sha256.hex() for p in photos]} if photos else {})
+    return dict(payload) | ({"photos": [p.sha256.hex() for p in photos]} if photos else {})

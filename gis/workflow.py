@@ -1,6 +1,8 @@
 """Workflows as data: which action leads where, who may do it, and what it needs. Pure; knows no database."""
 
 import ast
+import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +36,12 @@ MARKS = frozenset(
 COUNTERS = frozenset({"rework_count", "return_count"})
 CLOCK_EFFECTS = frozenset({"start", "stop", "resume", "none"})
 FIELD_TYPES = frozenset({"text", "photo", "department", "choice", "number"})
+# How long a value may be: characters of a text or a code, photos of one step.
+TEXT_MAX, CODE_MAX, PHOTOS_MAX = 2000, 50, 20
+# What the engine itself writes into an event's payload, so no field may be called that.
+RESERVED = frozenset({"judged_at", "due_at", "late_department"})
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_SHA256 = re.compile("[0-9a-f]{64}")
 # Facts of the case that a guard may name, beside the action's own fields.
 FACTS = frozenset(
     [
@@ -110,11 +118,12 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Step:
-    """What an allowed action does to the case."""
+    """What an allowed action does to the case. ``payload`` holds the fields given, checked and in their one form."""
 
     action: Action
     role: str
     state: State
+    payload: Mapping[str, Any]
 
 
 def parse(body: Mapping[str, Any]) -> Workflow:
@@ -137,7 +146,7 @@ def step(
 ) -> Step:
     """The step that ``code`` takes from ``facts["state"]`` for somebody with ``roles``.
 
-    Raises ``ActionUnknown``, ``StateForbids``, ``RoleForbids``, ``FieldMissing`` or ``GuardRefuses``.
+    Raises ``ActionUnknown``, ``StateForbids``, ``RoleForbids``, ``Malformed``, ``FieldMissing`` or ``GuardRefuses``.
     """
     action = workflow.actions.get(code)
     if action is None:
@@ -170,6 +179,7 @@ def _take(
     allowed = sorted(action.roles.intersection(roles))
     if not allowed:
         raise errors.RoleForbids(action=action.code, needs=sorted(action.roles))
+    payload = _checked(action, payload)
     missing = [f.name for f in action.fields if f.required and _empty(payload.get(f.name))]
     if missing:
         raise errors.FieldMissing(action=action.code, fields=missing)
@@ -180,7 +190,56 @@ def _take(
     if action.guard and not _holds(action, facts, payload):
         words = action.guard_words or {}
         raise errors.GuardRefuses(words.get("zh"), words.get("en"), action=action.code, guard=action.guard)
-    return Step(action, allowed[0], workflow.states[action.target])
+    return Step(action, allowed[0], workflow.states[action.target], payload)
+
+
+def storable(words: str) -> bool:
+    """Whether the database keeps these characters: no null character, no half of a surrogate pair."""
+    return _UNSTORABLE.search(words) is None
+
+
+def _checked(action: Action, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields given, each of its type; fields of value None are left out. Raises ``Malformed`` naming the fault."""
+    fields = {f.name: f for f in action.fields}
+    unknown = sorted(str(name) for name in payload if name not in fields)
+    if unknown:
+        raise errors.Malformed(action=action.code, fields=unknown, known=sorted(fields))
+    found = {}
+    for name, value in payload.items():
+        if value is None:
+            continue
+        fault = _fault(fields[name].type, value)
+        if fault:
+            raise errors.Malformed(action=action.code, field=name, why=fault)
+        found[name] = _one_form(value)
+    return found
+
+
+def _fault(kind: str, value: Any) -> str:
+    """Why ``value`` is none of the field type ``kind``; empty where it is."""
+    match kind:
+        case "number":
+            return "" if _finite(value) else "a finite number"
+        case "photo":
+            sound = isinstance(value, list) and len(value) <= PHOTOS_MAX
+            sound = sound and all(isinstance(v, str) and _SHA256.fullmatch(v) for v in value)
+            return "" if sound else f"at most {PHOTOS_MAX} SHA-256 digests in lower-case hexadecimal"
+        case _:
+            longest = TEXT_MAX if kind == "text" else CODE_MAX
+            sound = isinstance(value, str) and len(value) <= longest and storable(value)
+            return "" if sound else f"a text of at most {longest} characters, none of them null"
+
+
+def _finite(value: Any) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond every float
+        return False
+
+
+def _one_form(value: Any) -> Any:
+    """A whole number as an integer: JSONB turns -0.0 and 1e16 into others than were hashed."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _empty(value: Any) -> bool:
@@ -275,6 +334,8 @@ def _action(raw: Mapping[str, Any], where: str, states: Mapping[str, State]) -> 
 def _field(raw: Mapping[str, Any], where: str) -> Field:
     _known(raw, {"name", "type", "required", "label", "choices"}, where, "key")
     _known([raw["type"]], FIELD_TYPES, where, "field type")
+    if raw["name"] in RESERVED:
+        raise errors.DefinitionBad(where=where, why=f"the engine writes {raw['name']} itself")
     choices = tuple(raw.get("choices", ()))
     if (raw["type"] == "choice") != bool(choices):
         raise errors.DefinitionBad(where=where, why="choices go with type choice")

@@ -95,6 +95,37 @@ def test_sending_twice_is_harmless_and_other_content_is_a_conflict(tx, acceptor)
         cases.report(tx, acceptor, a_report(tx, id=sent.id, description="另一件事"))
 
 
+def test_a_resend_is_answered_whatever_the_town_has_changed_since(tx, acceptor):
+    cover = tx.execute(select(component).where(component.c.category_code == "0102").limit(1)).one()
+    values = {"category_kind": "component", "category_code": "0102", "lon": cover.lon, "lat": cover.lat}
+    sent = a_report(tx, component_code=cover.code, **values)
+    first = cases.report(tx, acceptor, sent)
+    tx.execute(delete(component).where(component.c.code == cover.code))
+    again = cases.report(tx, acceptor, sent)
+    assert (again.number, again.hash, again.duplicate) == (first.number, first.hash, True)
+    with pytest.raises(errors.IdConflict):
+        cases.report(tx, acceptor, a_report(tx, id=sent.id, component_code=cover.code, description="另一", **values))
+    with pytest.raises(errors.ComponentUnknown):
+        cases.report(tx, acceptor, a_report(tx, component_code=cover.code, **values))
+    assert cases.report(tx, someone(tx, "admin"), sent).number == first.number
+
+
+def test_extra_facts_with_a_written_out_escape_are_kept(tx, acceptor):
+    extra = {"path": "C:\\u0000", "deep": [{"n": 1.5}, "字"]}
+    made = cases.report(tx, acceptor, a_report(tx, extra=extra))
+    assert row_of(tx, made.id).extra == extra
+
+
+def test_only_what_an_action_declares_is_kept_and_the_chain_holds(tx, acceptor):
+    case_id = cases.report(tx, acceptor, a_report(tx)).id
+    with pytest.raises(errors.Malformed):
+        cases.act(tx, case_id, "accept", acceptor, {"colour": "red"})
+    with pytest.raises(errors.Malformed):
+        cases.act(tx, case_id, "void", acceptor, {"reason": "\x00"})
+    cases.act(tx, case_id, "void", acceptor, {"reason": "重复"})
+    assert events.broken(tx, case_id) is None
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -110,6 +141,13 @@ def test_sending_twice_is_harmless_and_other_content_is_a_conflict(tx, acceptor)
         ({"channel": "rumour"}, "malformed"),
         ({"description": "字" * 2001}, "malformed"),
         ({"description": "\x00"}, "malformed"),
+        ({"address": "\ud800"}, "malformed"),
+        ({"component_code": "11011301\x0001"}, "malformed"),
+        ({"extra": {"a": float("nan")}}, "malformed"),
+        ({"extra": {"a": ["\x00"]}}, "malformed"),
+        ({"extra": {"\udfff": 1}}, "malformed"),
+        ({"extra": {"a": "字" * 3400}}, "malformed"),
+        ({"extra": {"a": object()}}, "malformed"),
         ({"occurred_at": datetime.now(UTC) + timedelta(days=1)}, "malformed"),
         ({"kind": "poem"}, "definition_unknown"),
         ({"catalogue": "gbt30428-2013", "category_code": "0102"}, "category_unknown"),

@@ -25,10 +25,20 @@ def facts(state: str, **more: object) -> dict[str, object]:
     return {"state": state, "channel": "public", "department_code": "D01", "status": "open"} | more
 
 
+def declared(action: str) -> set[str]:
+    return {f["name"] for f in ACTIONS.get(action, {}).get("fields", [])}
+
+
+def fit(action: str, payload: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in payload.items() if name in declared(action)}
+
+
 def oracle_allows(state: str, action: str, roles: set[str], payload: dict[str, str]) -> bool:
     """The definition read the slow way: straight from the YAML."""
     raw = ACTIONS.get(action)
     if raw is None or state not in raw["from"] or not roles & set(raw["roles"]):
+        return False
+    if set(payload) - declared(action):
         return False
     if any(f.get("required") and not payload.get(f["name"], "").strip() for f in raw.get("fields", [])):
         return False
@@ -49,7 +59,7 @@ def oracle_allows(state: str, action: str, roles: set[str], payload: dict[str, s
 def test_random_action_sequences_do_what_the_definition_says_and_nothing_else(steps):
     state = STANDARD.start.target
     for action, roles, some, all_fields in steps:
-        payload = FULL | some if all_fields else some
+        payload = fit(action, FULL | some) if all_fields else some
         allowed = oracle_allows(state, action, roles, payload)
         try:
             taken = workflow.step(STANDARD, facts(state), action, roles, payload)
@@ -85,7 +95,57 @@ def test_each_refusal_has_its_own_code():
     assert refusal("reported", "accept", {"handler"}, {}) == "role_forbids"
     assert refusal("reported", "void", {"acceptor"}, {"reason": "  "}) == "field_missing"
     assert refusal("reported", "verify", {"acceptor"}, {}, channel="patrol") == "guard_refuses"
-    assert refusal("handling", "reassign", {"dispatcher"}, FULL | {"department": "D01"}) == "guard_refuses"
+    same = {"department": "D01", "reason": "原因"}
+    assert refusal("handling", "reassign", {"dispatcher"}, same) == "guard_refuses"
+    assert refusal("handling", "reassign", {"dispatcher"}, same | {"bribe": "1"}) == "malformed"
+
+
+TYPED = copy.deepcopy(BODY)
+TYPED["actions"][0]["fields"] = [
+    {"name": kind, "type": kind, "label": {"zh": kind, "en": kind}}
+    | ({"choices": ["a", "b"]} if kind == "choice" else {})
+    for kind in sorted(workflow.FIELD_TYPES)
+]
+TYPED = workflow.parse(TYPED)
+DIGEST = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        *({"text": value} for value in (1, ["x"], "字" * 2001, "a\x00b", "\ud800", {"a": 1})),
+        *({"number": value} for value in (float("nan"), float("inf"), "7", True, 10**400)),
+        *({"photo": value} for value in (DIGEST, ["x"], [DIGEST.upper().replace("0", "A")], [None], [DIGEST] * 21)),
+        *({"department": value} for value in (["D01"], "D" * 51, "\x00")),
+        *({"choice": value} for value in (1, ["a"], {"a": "b"})),
+        {"undeclared": "x"},
+        {"undeclared": None},
+    ],
+    ids=repr,
+)
+def test_a_payload_that_is_not_what_the_action_declares_is_refused(payload):
+    with pytest.raises(errors.Malformed):
+        workflow.step(TYPED, facts("reported"), "accept", {"acceptor"}, payload)
+
+
+def test_what_the_action_declares_is_taken():
+    payload = {"text": "好", "number": 1.5, "photo": [DIGEST], "department": "D01", "choice": "a"}
+    taken = workflow.step(TYPED, facts("reported"), "accept", {"acceptor"}, payload | {"number": None})
+    assert taken.payload == {name: value for name, value in payload.items() if name != "number"}
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**300), 10**300))
+def test_a_number_has_one_form(number):
+    step = workflow.step(TYPED, facts("reported"), "accept", {"acceptor"}, {"number": number})
+    kept = step.payload["number"]
+    assert kept == number
+    assert isinstance(kept, int) == (number == int(number))
+
+
+def test_a_field_may_not_be_called_what_the_engine_writes():
+    field = {"name": "judged_at", "type": "text", "label": {"zh": "时", "en": "At"}}
+    with pytest.raises(errors.DefinitionBad):
+        workflow.parse(broken(actions__0__fields=[field]))
 
 
 def test_after_a_departments_return_the_dispatcher_cannot_forward_to_closing():
