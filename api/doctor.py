@@ -1,10 +1,14 @@
 """`wangge doctor`: what this machine and installation have and lack, on one page. Starts nothing."""
 
+import getpass
 import platform
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
+from typing import TypeVar
 
 import httpx
 from rich.console import Console
@@ -13,9 +17,12 @@ from rich.markup import escape
 from api import servers
 from api.servers import Trouble
 from api.up import Home, address, port_free
-from gis import db, inventory, schema
+from gis import backlog, db, events, inventory, schema
 from gis.errors import Problem
 from gis.settings import ROOT, settings
+
+LONG_LAG = timedelta(seconds=30)
+Answer = TypeVar("Answer")
 
 
 class Missing(Exception):
@@ -75,7 +82,8 @@ def _home() -> str:
     home.mkdir(parents=True, exist_ok=True)
     place, name = servers.place(home), servers.account()
     where = str(home) if place == home.resolve() else f"{home}, the servers' files in {place}"
-    return f"{where}, servers run as {name or 'you'}"
+    # The service itself keeps our account: the checkout may lie where the other cannot look.
+    return f"{where}; servers run as {name or 'you'}, the service as {getpass.getuser()}"
 
 
 def _disk() -> str:
@@ -115,30 +123,52 @@ def _database() -> str:
     at, head = schema.current_revision(url), schema.head_revision()
     if at != head:
         raise Missing(f"schema {at or 'none'}, the code wants {head}: `wangge migrate`")
-    return f"{schema.exercise(url)}, schema {at}; {url}"
+    return f"{schema.exercise(url)}, schema {at}; {without_password(url)}"
 
 
-def _inventory() -> inventory.Inventory:
+def without_password(url: str) -> str:
+    """A database's address as it may be shown."""
+    hidden = re.sub(r"(//[^:/@]*):[^/]*@", r"\1:***@", url)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", hidden)
+
+
+def _asked(question: Callable[[db.Connection], Answer]) -> Answer:
     url = _owner_url()
     if schema.current_revision(url) is None:
         raise Missing("no schema yet: `wangge migrate`")
     engine = db.make_engine(url, pool_size=1)
     try:
         with db.transaction(engine) as tx:
-            return inventory.take(tx)
+            return question(tx)
     finally:
         engine.dispose()
 
 
+def _feed() -> str:
+    behind, lag = _asked(backlog.held_back)
+    if lag > LONG_LAG:
+        seconds = f"{lag.total_seconds():.0f} s"
+        raise Missing(f"a writing transaction has held back {behind} events for {seconds}: an import?", needed=False)
+    return f"{behind} events held back, for {lag.total_seconds():.1f} s"
+
+
+def _deliveries() -> str:
+    found = _asked(events.backlog)
+    words = ", ".join(f"{name}: {each['waiting']} waiting, {each['dead']} dead" for name, each in found.items())
+    if any(each["dead"] for each in found.values()):
+        raise Missing(f"{words}; GET /api/jobs says why, POST /api/jobs/replay tries again", needed=False)
+    return words
+
+
 def _town() -> str:
-    found = _inventory()
+    found = _asked(inventory.take)
     if found.town is None:
         raise Missing("no town: `wangge up --demo`, `wangge town load` or `wangge town init`")
     return f"{found.town}: " + ", ".join(f"{name} {count:,}" for name, count in found.rows.items())
 
 
 def _definitions() -> str:
-    found = _inventory().definitions
+    found = _asked(inventory.take).definitions
     if not found:
         raise Missing("none published: they come with the town")
     return ", ".join(f"{kind} {count}" for kind, count in found.items())
@@ -158,6 +188,8 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "Database": _database,
     "Town": _town,
     "Definitions": _definitions,
+    "Feed": _feed,
+    "Deliveries": _deliveries,
 }
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -24,6 +25,8 @@ SERVICE = "wangge_app"
 DATABASE = "wangge"
 
 _SOCKET_PATH_LIMIT = 107  # bytes in sockaddr_un.sun_path, less the closing zero
+_LOG_BYTES = 10 * 2**20
+_LOGS = 3  # the one written and those before it
 _LIBRARIES = Path("/usr/lib/postgresql")
 _EXTENSIONS = Path("/usr/share/postgresql")
 
@@ -158,6 +161,21 @@ def signal_to(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
+def keep_short(log: Path) -> None:
+    """Move a log that has grown past 10 MB to `log.1`, that to `log.2`; older ones go.
+
+    What writes it must append, and goes on undisturbed; lines written in the moment between copy and cut are lost.
+    """
+    if not log.exists() or log.stat().st_size <= _LOG_BYTES:
+        return
+    kept = [log.with_name(f"{log.name}.{number}") for number in range(1, _LOGS)]
+    for newer, older in reversed(list(pairwise(kept))):
+        if newer.exists():
+            newer.replace(older)
+    shutil.copyfile(log, kept[0])
+    os.truncate(log, 0)
+
+
 class _Server:
     """A child server in a folder of its own."""
 
@@ -169,6 +187,7 @@ class _Server:
         self.folder = folder
         self.log = log or folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
+        self._said_from = 0
 
     @property
     def sockets(self) -> Path:
@@ -202,7 +221,9 @@ class _Server:
             raise Trouble(f"{sockets} belongs to somebody else; remove it or choose a shorter WANGGE_HOME")
         _own(sockets)
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
+        keep_short(self.log)
+        with self.log.open("ab") as log:
+            self._said_from = log.tell()
             self.process = subprocess.Popen(
                 _as_account(self.command(), dies_by=self.stop_signal.name.removeprefix("SIG")),
                 cwd=self.work,
@@ -241,8 +262,10 @@ class _Server:
         return _living_in(self.work, self.program)
 
     def failure(self, what: str) -> Trouble:
-        """A Trouble with the last line of the log."""
-        lines = self.log.read_text(errors="replace").strip().splitlines()
+        """A Trouble with the last line it wrote to the log."""
+        said = self.log.read_bytes()
+        lines = said[self._said_from if self._said_from <= len(said) else 0 :].decode(errors="replace").split("\n")
+        lines = [line for line in lines if line.strip()]
         return Trouble(f"{self.program} {what}: {lines[-1] if lines else 'it said nothing'} (log: {self.log})")
 
 
