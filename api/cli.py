@@ -1,8 +1,9 @@
 """The command line `wangge`. Knows which command calls what; knows nothing of how it is done."""
 
+import getpass
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from api.servers import Trouble
 from api.simulate import Plan
 from api.simulate import run as run_simulation
 from api.simulate_past import fill_past
-from gis import accounts, db, imports
+from gis import accounts, db, imports, measures, people
 from gis.errors import ImportRefused, Problem
 from gis.people import SYSTEM
 from gis.search import CaseFilter
@@ -77,6 +78,25 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def _record(tx: db.Connection, act: str, **detail: Any) -> None:
+    """Put into the audit what was done at this command line."""
+    people.record(tx, None, f"{getpass.getuser()} (wangge)", act, "ok", detail)
+
+
+@app.command()
+def recompute() -> None:
+    """Build all statistics anew from the cases."""
+    with supervision.database(console) as here, console.status("recomputing"):
+        patient = db.make_engine(here.database_url or "", pool_size=1, statement_timeout_s=0)
+        try:
+            with db.transaction(patient) as tx:
+                counted = measures.recompute(tx)
+                _record(tx, "statistics.recompute", contributions=counted)
+        finally:
+            patient.dispose()
+    console.print(f"{counted:,} contributions of cases to figures", markup=False)
+
+
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
@@ -127,6 +147,9 @@ def _import(kind: str, file: Path, mapping: str, errors_to: Path | None, max_ref
     with supervision.database(console), Progress(console=console, transient=True) as bar:
         steps = {step: bar.add_task(step, total=1) for step in ("read", "check", "land")}
         try:
+            # Apart from the import: a refused one is recorded too, and a transaction that has written holds up feeds.
+            with db.transaction() as tx:
+                _record(tx, "import.start", kind=kind, file=str(file), mapping=mapping)
             with db.transaction() as tx:
                 outcome = imports.import_file(
                     tx,
@@ -214,7 +237,53 @@ def account_add(
     grants = [accounts.parse_grant(each) for each in role]
     with supervision.database(console), db.transaction() as tx:
         accounts.add(tx, username, name or username, department, password, grants)
+        _record(tx, "account.add", username=username, department=department, roles=role)
     console.print(f"{username} may sign in", markup=False)
+
+
+@account_app.command("token")
+def account_token(
+    username: str,
+    label: Annotated[str, typer.Option(help="What it is for, such as the platform's name.")],
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it lives.")] = 365,
+) -> None:
+    """A token for a machine that acts as this account; it is printed once and kept nowhere."""
+    with supervision.database(console), db.transaction() as tx:
+        opaque = accounts.give_token(tx, username, label, timedelta(days=days))
+        _record(tx, "account.token", username=username, label=label, days=days)
+    typer.echo(opaque)
+
+
+@account_app.command("revoke")
+def account_revoke(
+    username: str, label: Annotated[str | None, typer.Option(help="Only tokens with this label.")] = None
+) -> None:
+    """End an account's machine tokens; the service notices within seconds."""
+    with supervision.database(console), db.transaction() as tx:
+        ended = accounts.revoke_tokens(tx, username, label)
+        _record(tx, "account.revoke", username=username, label=label, tokens=ended)
+    console.print(f"{ended} tokens ended", markup=False)
+
+
+@account_app.command("password")
+def account_password(
+    username: str,
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)] = "",
+) -> None:
+    """A new password, asked for; ends the account's sessions and its lock."""
+    with supervision.database(console), db.transaction() as tx:
+        accounts.set_password(tx, username, password)
+        _record(tx, "account.password", username=username)
+    console.print(f"{username} signs in with the new password", markup=False)
+
+
+@account_app.command("off")
+def account_off(username: str) -> None:
+    """Nobody acts as this account any more; what it did stays under its name."""
+    with supervision.database(console), db.transaction() as tx:
+        accounts.switch_off(tx, username)
+        _record(tx, "account.off", username=username)
+    console.print(f"{username} is off", markup=False)
 
 
 export_app = typer.Typer(no_args_is_help=True, help="Take things out, as files that need nothing else.")
@@ -234,6 +303,7 @@ def export_map(
     wanted = CaseFilter.parse(dict(each.partition("=")[::2] for each in only or []))
     with supervision.database(console), db.transaction() as tx:
         markup = folium_map.case_map(tx, SYSTEM, wanted, datetime.now(UTC), shade, language)
+        _record(tx, "export.map", filter=wanted.query())
     file.write_text(markup, encoding="utf-8")
     console.print(f"{file}: {file.stat().st_size / 1e6:.1f} MB", markup=False)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api.access import Filtered, Tx, allow
+from gis import people
 from gis.people import Caller
 from layers import folium_map
 
@@ -23,5 +24,6 @@ def stand_alone(
     """A map of these cases as one HTML file that opens without a network."""
     now = datetime.now(UTC)
     html = folium_map.case_map(tx, caller, wanted, now, shade, language)
+    people.record(tx, caller.id, caller.name, "export.map", "ok", {"filter": wanted.query()})
     name = f"wangge-{now:%Y%m%d-%H%M}.html"
     return Response(html, media_type="text/html", headers={"content-disposition": f'attachment; filename="{name}"'})
