@@ -252,10 +252,11 @@ def _run(home: Home, console: Console) -> None:
         os.environ[MARK] = home.token()
         private = _start_servers(home, stack, console)
         _have_town(console)
-        children = [_start_child(home, stack, name) for name in ("api", "worker", "relay")]
-        _await_ready(children, console)
-        if settings().demo:
-            children.append(_start_child(home, stack, "simulator"))
+        # The pages first: what works behind them takes as long again to start.
+        children = [_start_child(home, stack, "api")]
+        _await_ready(children[0], console)
+        behind = ("worker", "relay", *(["simulator"] if settings().demo else []))
+        children += [_start_child(home, stack, name) for name in behind]
         _say_where(console)
         while True:
             time.sleep(0.5)
@@ -334,7 +335,7 @@ def address() -> str:
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{settings().port}"
 
 
-def _await_ready(children: Sequence[Child], console: Console, patience: float = 180.0) -> None:
+def _await_ready(api: Child, console: Console, patience: float = 180.0) -> None:
     end = time.monotonic() + patience
     with console.status("waiting for the API"):
         while True:
@@ -342,11 +343,11 @@ def _await_ready(children: Sequence[Child], console: Console, patience: float = 
                 if httpx.get(f"{address()}/readyz", timeout=5, trust_env=False).status_code == 200:
                     return
             except httpx.TransportError:
-                time.sleep(0.2)
-            for child in children:
-                child.look(console)
-            if children[0].failures > 3 or time.monotonic() > end:
-                raise Trouble(f"The API does not start: {children[0].last_words()} (log: {children[0].log})")
+                pass  # it does not listen yet
+            time.sleep(0.2)
+            api.look(console)
+            if api.failures > 3 or time.monotonic() > end:
+                raise Trouble(f"The API does not start: {api.last_words()} (log: {api.log})")
 
 
 def _say_where(console: Console) -> None:
