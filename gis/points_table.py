@@ -273,6 +273,7 @@ class Table:
     def __init__(self, columns: Columns, mark: str, version: int = 1) -> None:
         self._lock = Lock()
         self.snapshot = _snapshot(version, mark, Segment.sorted(columns))
+        self.snapshot.find(np.zeros((0, 2), np.uint64))  # orders the ids now: the first change should not wait for it
 
     def apply(self, rows: Columns, mark: str, gone: Array | None = None) -> int:
         """Put rows in, replacing those with the same id unless they are newer (``seq``), and take ``gone`` ids out.
