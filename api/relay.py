@@ -12,7 +12,7 @@ from threading import Event
 import structlog
 
 from api import background, logs
-from gis import cases, db, events, measures
+from gis import db, deadlines, events, measures
 from gis.db import Connection
 
 log = structlog.get_logger("relay")
@@ -34,7 +34,7 @@ def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> ev
     Returns the mark to hand to the next tick.
     """
     with db.transaction() as tx:
-        cases.mark_overdue(tx, now=now)
+        deadlines.mark_overdue(tx, now=now)
     with db.transaction() as tx:
         mark = events.close_days(tx, mark, now)
     background.requeue()

@@ -172,7 +172,7 @@ def _live(
         handling, due = row["state"] == "handling", row["due_at"]
         moment = now + DAY if handling and forgotten else moment + pretend.wait(chance, row["state"])
         if handling and due and due < min(moment, now) and row["overdue_at"] is None:
-            cases.act(tx, case_id, "timeout", SYSTEM, {}, at=due)
+            cases.act(tx, case_id, "timeout", SYSTEM, {}, at=due, trusted=True)
             taken += 1
         actors = cast.around(chance, row["duty_grid_code"], row["department_code"])
         doable = [
@@ -185,7 +185,7 @@ def _live(
             break
         role = next(role for role in actors if role in flow.actions[step.action].roles)
         place = (opening.lon, opening.lat) if role == "inspector" else None
-        cases.act(tx, case_id, step.action, actors[role], step.payload, at=moment, place=place)
+        cases.act(tx, case_id, step.action, actors[role], step.payload, at=moment, trusted=True, place=place)
         taken += 1
         row = _look(tx, case_id)
     return taken

@@ -13,6 +13,7 @@ from sqlalchemy import Text, bindparam, cast, func, insert, literal, select, tex
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from gis import events
+from gis.case_clock import Moments
 from gis.db import Connection
 from gis.people import Caller
 from gis.tables import attachment, case, case_event, delivery, department
@@ -55,6 +56,19 @@ def make_event(
         "prev_hash": bytes(previous),
     }
     return event | {"hash": events.chain(event, bytes(previous))}
+
+
+def kept(row: Mapping[str, Any], step: Step, moments: Moments, photos: Sequence[Photo]) -> dict[str, Any]:
+    """The payload of a step's event: the fields given, and what the engine adds (``gis.workflow.RESERVED``)."""
+    payload = dict(step.payload)
+    if photos:
+        payload["photos"] = [p.sha256.hex() for p in photos]
+    if moments.judged != moments.told:
+        payload["judged_at"] = moments.judged.isoformat()
+    if "overdue_at" in step.action.marks and row["due_at"] is not None:
+        payload["due_at"] = row["due_at"].isoformat()
+        payload["late_department"] = row["clock"].get("department", row["department_code"])
+    return payload
 
 
 def open_case(tx: Connection, row: Mapping[str, Any], event: Mapping[str, Any]) -> Any:

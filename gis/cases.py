@@ -8,14 +8,15 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
 from gis import areas, case_clock, case_rows, errors, events, geometry, workflow
+from gis.case_clock import AHEAD, TIMEOUT, Moments
 from gis.case_rows import Photo, append, attach, make_event
 from gis.catalogue import Category, resolve
 from gis.db import Connection
@@ -27,8 +28,6 @@ from gis.search import ZONE
 from gis.tables import case, case_event, component, department
 from gis.workflow import Step
 
-# Nothing may have happened later than this after now: phones' clocks are not exact.
-AHEAD = timedelta(minutes=5)
 # How many bytes of JSON the extra facts of a report may be.
 EXTRA_MAX = 10_000
 _ESCAPED_NULL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -324,11 +323,14 @@ def act(
     expected_seq: int | None = None,
     photos: Sequence[Photo] = (),
     at: datetime | None = None,
+    trusted: bool = False,
     place: tuple[float, float] | None = None,
 ) -> int:
     """Take one step with a case; returns the new sequence number. The only write after ``report``.
 
-    ``at`` is when it happened (default now); ``place`` where, in EPSG:4490. Raises ``CaseNotFound``, ``StaleCase``
+    ``at`` is when it is said to have happened (default now), believed as far back as the workflow allows, by
+    ``trusted`` callers of this process without limit; ``place`` where, in EPSG:4490. A handling limit that passed
+    before this step is recorded first. Raises ``CaseNotFound``, ``StaleCase``
     when ``expected_seq`` is not the case's, the refusals of ``gis.workflow.step``, ``DepartmentUnknown``,
     ``NoDutyDepartment`` and ``BeyondCalendar``.
     """
@@ -338,51 +340,42 @@ def act(
         raise errors.CaseNotFound(id=str(case_id))
     if expected_seq is not None and expected_seq != row["seq"]:
         raise _stale(tx, row, expected_seq)
-    now = datetime.now(UTC)
-    # A phone's clock may be wrong, but nothing happens before what happened before it.
-    moment = now if at is None else max(min(at, now + AHEAD), _last_moment(tx, row))
     book = rulebook(tx)
     flow = flow_of(tx, book, row)
     step = workflow.step(flow, row, action, roles, payload)
-    changes = _changes(tx, book, row, step, moment)
-    kept = _kept(step.payload, photos)
-    event = make_event(case_id, row["seq"] + 1, row["last_hash"], step, row["state"], caller, moment, kept, place)
-    changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": now}
-    tx.execute(update(case).where(case.c.id == case_id).values(changes))
+    moments = case_clock.moments(tx, row, at, None if trusted else flow.allowance)
+    if action != TIMEOUT and case_clock.ran_out(row, moments.judged) and _can_time_out(flow, row):
+        # The deadline loop looks only now and then; a lateness must not depend on when.
+        passed = workflow.step(flow, row, TIMEOUT, {"system"}, {})
+        row = _write(tx, book, row, passed, SYSTEM, case_clock.moments(tx, row, row["due_at"], None))
+        step = workflow.step(flow, row, action, roles, payload)
+    return int(_write(tx, book, row, step, caller, moments, photos, place)["seq"])
+
+
+def _can_time_out(flow: workflow.Workflow, row: Mapping[str, Any]) -> bool:
+    return TIMEOUT in flow.actions and row["state"] in flow.actions[TIMEOUT].sources
+
+
+def _write(
+    tx: Connection,
+    book: Rulebook,
+    row: Mapping[str, Any],
+    step: Step,
+    caller: Caller,
+    moments: Moments,
+    photos: Sequence[Photo] = (),
+    place: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """Write a step's event and what it changes; returns the case's row as it is then."""
+    changes = _changes(tx, book, row, step, moments.judged)
+    kept = case_rows.kept(row, step, moments, photos)
+    event = make_event(
+        row["id"], row["seq"] + 1, row["last_hash"], step, row["state"], caller, moments.told, kept, place
+    )
+    changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": datetime.now(UTC)}
+    tx.execute(update(case).where(case.c.id == row["id"]).values(changes))
     append(tx, event, photos, "after" if step.action.code == "handle" else "check")
-    return int(event["seq"])
-
-
-def _last_moment(tx: Connection, row: Mapping[str, Any]) -> datetime:
-    moment: datetime = tx.execute(
-        select(case_event.c.happened_at).where(case_event.c.case_id == row["id"], case_event.c.seq == row["seq"])
-    ).scalar_one()
-    return moment
-
-
-def mark_overdue(tx: Connection, limit: int = 200, now: datetime | None = None) -> int:
-    """Record the open cases whose handling limit has passed; returns how many. Called by the deadline loop."""
-    moment = now or datetime.now(UTC)
-    due = tx.execute(
-        select(case.c.id, case.c.due_at)
-        .where(
-            case.c.status == "open",
-            case.c.due_at < moment,
-            case.c.overdue_at.is_(None),
-            case.c.handled_at.is_(None),
-        )
-        .order_by(case.c.due_at)
-        .limit(limit)
-    ).all()
-    marked = 0
-    for case_id, due_at in due:
-        try:
-            with tx.begin_nested():
-                act(tx, case_id, "timeout", SYSTEM, {}, at=due_at)
-                marked += 1
-        except (errors.StaleCase, errors.StateForbids, errors.ActionUnknown):
-            continue  # somebody moved it meanwhile, or its workflow has no such record
-    return marked
+    return {**row, **changes}
 
 
 def _lock(tx: Connection, case_id: UUID) -> dict[str, Any]:
@@ -425,14 +418,15 @@ def _changes(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step,
     }
     changes |= dict.fromkeys(action.clears)
     changes |= dict.fromkeys(action.marks, at)
-    counters: dict[str, ColumnElement[Any]] = {name: case.c[name] + 1 for name in action.counts}
+    if "overdue_at" in action.marks:
+        changes["clock"] = case_clock.late(row, at)
     target = row["department_code"]
     if any(f.type == "department" for f in action.fields):
         target = _department(tx, str(step.payload.get("department") or row["department_code"] or ""))
         changes["department_code"] = target
     if action.clock != "none":
         changes |= case_clock.turn(tx, book, row, action.clock, target, at, stopped="handled_at" in action.marks)
-    return changes | counters
+    return changes | {name: row[name] + 1 for name in action.counts}
 
 
 def _department(tx: Connection, code: str) -> str:
@@ -441,7 +435,3 @@ def _department(tx: Connection, code: str) -> str:
     if tx.execute(select(department.c.active).where(department.c.code == code)).scalar() is not True:
         raise errors.DepartmentUnknown(department=code)
     return code
-
-
-def _kept(payload: Mapping[str, Any], photos: Sequence[Photo]) -> dict[str, Any]:
-    return dict(payload) | ({"photos": [p.sha256.hex() for p in photos]} if photos else {})

@@ -25,6 +25,7 @@ from sqlalchemy import (
     and_,
     any_,
     bindparam,
+    cast,
     column,
     delete,
     func,
@@ -54,6 +55,9 @@ _LOCK = 0x77616E67
 
 _ONE = literal(1, Integer)
 _OWN_DEPARTMENT = func.coalesce(C.department_code, literal("", Text))
+# The last lateness of a case, which outlives the clock it happened on (gis.case_clock.late).
+_LATE_AT = cast(C.clock["late", "-1", "at"].astext, DateTime(timezone=True))
+_LATE_DEPARTMENT = func.coalesce(C.clock["late", "-1", "department"].astext, _OWN_DEPARTMENT)
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,16 @@ MEASURES: dict[str, Measure] = {
         # Dated by dispatch, not by the failed check: each day's reworks then stay a share of that day's dispatched
         # work, and a second rework of the same case does not move the first to another day.
         Measure("rework", "返工数", "Reworks", at=C.dispatched_at, cases=_NOT_VOID, n=C.rework_count),
-        Measure("overdue", "超期数", "Overdue", at=C.overdue_at, cases=_NOT_VOID),
+        # A case counts once, for the department that was late last: handing it on takes the lateness from nobody,
+        # until the next department is late in turn.
+        Measure(
+            "overdue",
+            "超期数",
+            "Overdue",
+            at=func.coalesce(C.overdue_at, _LATE_AT),
+            cases=_NOT_VOID,
+            department=_LATE_DEPARTMENT,
+        ),
     )
 }
 

@@ -107,13 +107,17 @@ class Action:
 
 @dataclass(frozen=True)
 class Workflow:
-    """A checked workflow. ``start`` is the action that reports a case."""
+    """A checked workflow. ``start`` is the action that reports a case.
+
+    A step that arrives late, from a phone that was offline, counts from when it happened up to ``allowance`` ago.
+    """
 
     code: str
     name: Label
     states: Mapping[str, State]
     start: Action
     actions: Mapping[str, Action]
+    allowance: timedelta
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def parse(body: Mapping[str, Any]) -> Workflow:
             raise errors.DefinitionBad(where=f"actions[{index}]", why=f"action {action.code} is defined twice")
         actions[action.code] = action
     start = _action({**body["start"], "from": []}, "start", states)
-    workflow = Workflow(body["code"], body["name"], states, start, actions)
+    workflow = Workflow(body["code"], body["name"], states, start, actions, _allowance(body))
     _check_graph(workflow)
     return workflow
 
@@ -267,6 +271,13 @@ def _state(code: str, raw: Mapping[str, Any]) -> State:
         raise errors.DefinitionBad(where=where, why="limit_minutes must be a positive number")
     limit = None if minutes is None else timedelta(minutes=minutes)
     return State(code, _label(raw, where), raw["stage"], raw.get("status", "open"), limit)
+
+
+def _allowance(body: Mapping[str, Any]) -> timedelta:
+    minutes = body.get("offline_minutes", 30)
+    if not (isinstance(minutes, int | float) and 0 <= minutes <= 7 * 24 * 60):
+        raise errors.DefinitionBad(where="offline_minutes", why="offline_minutes must be from 0 to 10080, a week")
+    return timedelta(minutes=minutes)
 
 
 def _label(raw: Mapping[str, Any], where: str, key: str = "name") -> Label:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from gis import cases, errors, events, people, search
+from gis import cases, deadlines, definitions, errors, events, measures, people, search
 from gis.cases import Report
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
@@ -251,10 +251,140 @@ def test_overdue_is_recorded_once_at_the_due_time(tx, acceptor):
     case_id = cases.report(tx, acceptor, a_report(tx)).id
     run(tx, case_id, ("accept", acceptor, {}), ("file", leader, {}), ("dispatch", dispatcher, {}))
     due = row_of(tx, case_id).due_at
-    assert cases.mark_overdue(tx, now=due - timedelta(seconds=1)) == 0
-    assert cases.mark_overdue(tx, now=due + timedelta(seconds=1)) == 1
-    assert cases.mark_overdue(tx, now=due + timedelta(seconds=2)) == 0
+    assert deadlines.mark_overdue(tx, now=due - timedelta(seconds=1)) == 0
+    assert deadlines.mark_overdue(tx, now=due + timedelta(seconds=1)) == 1
+    assert deadlines.mark_overdue(tx, now=due + timedelta(seconds=2)) == 0
     assert row_of(tx, case_id).overdue_at <= due
+
+
+def in_handling(tx, acceptor, ago):
+    """A case dispatched that long ago; returns its row."""
+    then = datetime.now(UTC) - ago
+    sent = a_report(tx, occurred_at=then, reported_at=then)
+    case_id = cases.report(tx, acceptor, sent).id
+    steps = (("accept", acceptor), ("file", someone(tx, "shiftleader1")), ("dispatch", someone(tx, "dispatcher1")))
+    for action, caller in steps:
+        cases.act(tx, case_id, action, caller, {}, at=then, trusted=True)
+    return row_of(tx, case_id)
+
+
+def story(tx, case_id):
+    rows = tx.execute(select(case_event).where(case_event.c.case_id == case_id).order_by(case_event.c.seq)).all()
+    return {row.action: row for row in rows}
+
+
+def other_than(row):
+    return next(d for d in ("D02", "D03", "D04") if d != row.department_code and d not in row.co_departments)
+
+
+def overdue_of(tx, case_id):
+    """Day and department of the case's share in the overdue figure."""
+    found = tx.execute(measures.contributions(["overdue"]).where(case.c.id == case_id)).all()
+    return [(row.department_code, row.n) for row in found]
+
+
+def test_a_late_step_told_as_punctual_is_judged_by_its_arrival(tx, acceptor):
+    row = in_handling(tx, acceptor, timedelta(days=40))
+    claim = row.dispatched_at + timedelta(minutes=1)
+    manager = department_man(tx, row.department_code)
+    cases.act(tx, row.id, "handle", manager, {"result": "已清理"}, at=claim)
+    after, told = row_of(tx, row.id), story(tx, row.id)["handle"]
+    assert claim < row.due_at < after.handled_at
+    assert told.happened_at == claim
+    assert datetime.fromisoformat(told.payload["judged_at"]) == after.handled_at
+    assert after.overdue_at == row.due_at
+    assert events.broken(tx, row.id) is None
+
+
+def test_a_phone_that_was_offline_for_a_while_is_believed(tx, acceptor):
+    row = in_handling(tx, acceptor, timedelta(minutes=50))
+    claim = datetime.now(UTC) - timedelta(minutes=20)
+    cases.act(tx, row.id, "handle", department_man(tx, row.department_code), {"result": "已清理"}, at=claim)
+    assert row_of(tx, row.id).handled_at == claim
+    assert "judged_at" not in story(tx, row.id)["handle"].payload
+
+
+def test_after_a_step_judged_by_its_arrival_nothing_is_judged_earlier(tx, acceptor):
+    row = in_handling(tx, acceptor, timedelta(days=40))
+    cases.act(tx, row.id, "handle", department_man(tx, row.department_code), {"result": "好"}, at=row.dispatched_at)
+    checker = inspector_of(tx, row.duty_grid_code)
+    cases.act(tx, row.id, "check_pass", checker, {}, at=datetime.now(UTC) - timedelta(minutes=20))
+    after = row_of(tx, row.id)
+    assert after.checked_at == after.handled_at
+
+
+@pytest.mark.parametrize("action", ["handle", "decline", "reassign"])
+def test_a_lateness_the_relay_did_not_see_is_recorded_with_the_step(tx, acceptor, action):
+    row = in_handling(tx, acceptor, timedelta(days=40))
+    manager, dispatcher = department_man(tx, row.department_code), someone(tx, "dispatcher1")
+    steps = {
+        "handle": (manager, {"result": "已清理"}),
+        "decline": (manager, {"reason": "不属我部门"}),
+        "reassign": (dispatcher, {"reason": "职责调整", "department": other_than(row)}),
+    }
+    cases.act(tx, row.id, action, *steps[action], expected_seq=row.seq)
+    told = story(tx, row.id)
+    assert told["timeout"].seq + 1 == told[action].seq
+    assert told["timeout"].happened_at == row.due_at
+    assert told["timeout"].payload["late_department"] == row.department_code
+    assert overdue_of(tx, row.id) == [(row.department_code, 1)]
+    assert events.broken(tx, row.id) is None
+
+
+def test_each_department_has_its_own_lateness(tx, acceptor):
+    row = in_handling(tx, acceptor, timedelta(days=40))
+    other = other_than(row)
+    assert deadlines.mark_overdue(tx) >= 1
+    reassigned = {"department": other, "reason": "职责调整"}
+    cases.act(tx, row.id, "reassign", someone(tx, "dispatcher1"), reassigned)
+    fresh = row_of(tx, row.id)
+    assert fresh.overdue_at is None
+    assert overdue_of(tx, row.id) == [(row.department_code, 1)]
+    assert deadlines.mark_overdue(tx, now=fresh.due_at + timedelta(seconds=1)) >= 1
+    late = row_of(tx, row.id)
+    assert late.overdue_at is not None
+    assert [entry["department"] for entry in late.clock["late"]] == [row.department_code, other]
+    assert overdue_of(tx, row.id) == [(other, 1)]
+
+
+def test_a_lateness_is_withdrawn_when_the_phone_had_only_been_offline(tx, acceptor):
+    row = in_handling(tx, acceptor, timedelta(days=40))
+    due = datetime.now(UTC) - timedelta(minutes=5)
+    tx.execute(update(case).where(case.c.id == row.id).values(due_at=due))
+    assert deadlines.mark_overdue(tx) >= 1
+    manager = department_man(tx, row.department_code)
+    cases.act(tx, row.id, "handle", manager, {"result": "已清理"}, at=due - timedelta(minutes=5))
+    after = row_of(tx, row.id)
+    assert (after.handled_at, after.overdue_at) == (due - timedelta(minutes=5), None)
+    assert overdue_of(tx, row.id) == []
+
+
+def test_a_case_that_refuses_holds_up_no_other(tx, acceptor, monkeypatch):
+    stuck, fine = (in_handling(tx, acceptor, timedelta(days=n)) for n in (41, 40))
+    act = cases.act
+
+    def refusing(tx, case_id, *rest, **more):
+        if case_id == stuck.id:
+            raise errors.BeyondCalendar()
+        return act(tx, case_id, *rest, **more)
+
+    monkeypatch.setattr(cases, "act", refusing)
+    assert deadlines.mark_overdue(tx, limit=1) == 1
+    assert row_of(tx, fine.id).overdue_at is not None
+    assert row_of(tx, stuck.id).overdue_at is None
+
+
+def test_cases_whose_workflow_records_no_lateness_are_not_even_tried(tx, acceptor, monkeypatch):
+    without, fine = (in_handling(tx, acceptor, timedelta(days=n)) for n in (41, 40))
+    body = definitions.current(tx, "workflow", "standard").body
+    body = body | {"code": "plain", "actions": [a for a in body["actions"] if a["code"] != "timeout"]}
+    version = definitions.publish(tx, "workflow", "plain", body, datetime(2020, 1, 1, tzinfo=UTC))
+    tx.execute(update(case).where(case.c.id == without.id).values(workflow="plain", workflow_version=version))
+    tried, act = [], cases.act
+    monkeypatch.setattr(cases, "act", lambda tx, case_id, *a, **k: tried.append(case_id) or act(tx, case_id, *a, **k))
+    assert deadlines.mark_overdue(tx, limit=1) == 1
+    assert tried == [fine.id]
+    assert row_of(tx, without.id).overdue_at is None
 
 
 @pytest.mark.parametrize("statement", [update(case_event).values(actor="x"), delete(case_event)])

@@ -27,10 +27,10 @@ def counted(rows: dict[UUID, dict[str, Any]]) -> Counter[tuple[str, date, str, s
     """The slow obvious roll-up."""
     figures: Counter[tuple[str, date, str, str]] = Counter()
 
-    def add(row: dict[str, Any], measure: str, at: datetime | None, n: int = 1) -> None:
+    def add(row: dict[str, Any], measure: str, at: datetime | None, n: int = 1, whose: str | None = None) -> None:
         if at is not None and n:
             day = at.astimezone(SHANGHAI).date()
-            figures[measure, day, row["unit_grid_code"], row["department_code"] or ""] += n
+            figures[measure, day, row["unit_grid_code"], whose or row["department_code"] or ""] += n
 
     for r in rows.values():
         if r["status"] == "void":
@@ -46,7 +46,9 @@ def counted(rows: dict[UUID, dict[str, Any]]) -> Counter[tuple[str, date, str, s
             if in_time:
                 add(r, "closed_on_time", r.get("closed_at"))
         add(r, "rework", r.get("dispatched_at"), r["rework_count"])
-        add(r, "overdue", r.get("overdue_at"))
+        late = (r.get("clock", {}).get("late") or [{}])[-1]
+        since = datetime.fromisoformat(late["at"]) if late else None
+        add(r, "overdue", r.get("overdue_at") or since, whose=late.get("department"))
     return figures
 
 
@@ -70,6 +72,9 @@ def write(tx: Connection, rows: dict[UUID, dict[str, Any]], changed: dict[str, A
 
 
 moment = st.none() | st.sampled_from(MOMENTS)
+late = st.fixed_dictionaries(
+    {"at": st.sampled_from(MOMENTS).map(datetime.isoformat), "department": st.sampled_from(["D01", "D04"])}
+)
 change = st.fixed_dictionaries(
     {"id": st.integers(1, 6).map(lambda n: UUID(int=n))},
     optional={
@@ -82,6 +87,7 @@ change = st.fixed_dictionaries(
         "closed_at": moment,
         "due_at": moment,
         "overdue_at": moment,
+        "clock": st.lists(late, max_size=2).map(lambda found: {"late": found}) | st.just({}),
         "rework_count": st.integers(0, 3),
     },
 )
