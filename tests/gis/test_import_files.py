@@ -460,6 +460,22 @@ def test_dates_of_cases_are_checked(here: Connection, tmp_path: Path) -> None:
     assert outcome.new == 6
 
 
+def test_a_case_whose_closing_is_refused_is_not_left_open(
+    here: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = case_rows(here)
+    rows[0] |= {"state": "C", "done": "2026-03-03 10:00:00"}
+
+    def refuse(*_: Any, **__: Any) -> int:
+        raise errors.StaleCase()
+
+    monkeypatch.setattr(cases, "act", refuse)
+    outcome = imports.import_file(here, "cases", write(tmp_path / "c.csv", rows), parse(CASES), max_refused=0.5)
+    assert (outcome.new, outcome.refused_by_code) == (9, {"stale_case": 1})
+    left = here.execute(select(case.c.id).where(case.c.id == import_cases.case_id("other-platform", "c0"))).first()
+    assert left is None
+
+
 def test_an_importer_may_report_and_close_but_nothing_else(here: Connection, tmp_path: Path) -> None:
     imports.import_file(here, "cases", write(tmp_path / "c.csv", case_rows(here)), parse(CASES))
     opened = import_cases.case_id("other-platform", "c1")
