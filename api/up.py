@@ -24,7 +24,7 @@ from rich.console import Console
 from api import servers
 from api.demo import load_demo_town
 from api.servers import Trouble
-from api.simulate_past import fill_past
+from api.simulate_past import begin_past, complete_past
 from gis import db, rulebook, schema
 from gis.settings import DEMO_SECRET, ROOT, Settings, settings
 
@@ -266,6 +266,8 @@ def _run(home: Home, console: Console) -> None:
                 if not server.alive():
                     console.print(f"[yellow]{server.failure('ended')}; starting it again[/]")
                     server.start()
+            for log in (each.log for each in (*private, *children)):
+                servers.keep_short(log)
 
 
 def _start_servers(home: Home, stack: ExitStack, console: Console) -> list[servers.Postgres | servers.Redis]:
@@ -301,11 +303,14 @@ def _have_town(console: Console) -> None:
         if there:
             rulebook.load_files(tx, here.data_dir)
     if there:
+        if here.demo:
+            complete_past(console)  # one that was broken off; a town that never had one gets none
         return
     if not here.demo:
         raise Trouble("There is no town yet: `wangge town init`, `wangge town load`, or `wangge up --demo`")
+    begin_past(number=1500)  # before the town: whatever stops us from here on, the next start completes it
     load_demo_town(here, console)
-    fill_past(console, number=1500)
+    complete_past(console)
 
 
 def _start_child(home: Home, stack: ExitStack, name: str) -> Child:

@@ -15,8 +15,9 @@ import httpx
 import psutil
 import pytest
 import redis
+from rich.console import Console
 
-from api import servers, up
+from api import doctor, servers, up
 from gis import schema
 
 QUICK = {"fsync": "off", "shared_buffers": "32MB"}
@@ -178,6 +179,74 @@ def test_a_half_made_database_is_made_anew(home: Path) -> None:
     assert server.answers()
     assert not half.exists()
     server.stop()
+
+
+def test_the_log_is_kept_over_starts_and_kept_short(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = servers.Redis(home / "redis")
+    for _ in range(2):
+        server.start()
+        server.stop()
+    assert server.log.read_text().count("Redis is starting") == 2
+
+    monkeypatch.setattr(servers, "_LOG_BYTES", 10)
+    with server.log.open("ab") as writer:
+        for words in (b"first and long\n", b"second and long\n", b"third and long\n"):
+            os.truncate(server.log, 0)
+            writer.write(words)
+            writer.flush()
+            servers.keep_short(server.log)
+            servers.keep_short(server.log)
+        writer.write(b"short\n")
+        writer.flush()
+        servers.keep_short(server.log)
+    found = {path.name: path.read_text() for path in server.log.parent.glob("log*")}
+    assert found == {"log": "short\n", "log.1": "third and long\n", "log.2": "second and long\n"}
+
+
+def test_a_server_that_said_nothing_is_not_given_the_words_of_the_last_run(home: Path) -> None:
+    server = servers.Redis(home / "redis")
+    server.start()
+    server.stop()
+    said = server.log.read_text()
+    server.start()
+    server._said_from = len(server.log.read_bytes())
+    assert "it said nothing" in str(server.failure("ended"))
+    server.stop()
+    assert len(server.log.read_text()) > len(said)
+
+
+def test_waiting_for_the_service_never_spins(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([503, 404, None, 200])
+    slept: list[float] = []
+
+    def get(url: str, **_: object) -> httpx.Response:
+        status = next(answers)
+        if status is None:
+            raise httpx.ConnectError("nobody there")
+        return httpx.Response(status)
+
+    class Living:
+        failures = 0
+
+        def look(self, console: object) -> None:
+            return
+
+    monkeypatch.setattr(up.httpx, "get", get)
+    monkeypatch.setattr(up.time, "sleep", slept.append)
+    up._await_ready(Living(), Console(quiet=True))
+    assert len(slept) == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:s3cr:et@db.example/wangge", "postgresql://me:***@db.example/wangge"),
+        ("postgresql://me@/wangge?host=/run&password=s3cret&x=1", "postgresql://me@/wangge?host=/run&password=***&x=1"),
+        ("postgresql://me@db.example:5432/wangge", "postgresql://me@db.example:5432/wangge"),
+    ],
+)
+def test_the_doctor_shows_no_password(url: str, shown: str) -> None:
+    assert doctor.without_password(url) == shown
 
 
 def test_a_server_that_cannot_start_says_why_in_one_line(home: Path) -> None:
