@@ -97,9 +97,6 @@ ComponentDuplicate = _problem(
 ComponentCodeBad = _problem(
     "ComponentCodeBad", "component_code_bad", 422, "部件标识码不合规", "The component code breaks the coding rule"
 )
-ComponentRequired = _problem(
-    "ComponentRequired", "component_required", 422, "该类别须指明部件", "This category needs a component"
-)
 DepartmentUnknown = _problem("DepartmentUnknown", "department_unknown", 422, "没有这个部门", "No such department")
 
 # Flow

@@ -132,15 +132,6 @@ def adjacent(polygons: Shapes) -> list[list[int]]:
     return near
 
 
-def sequence_order(lon: Floats, lat: Floats, villages: Texts, band: float = 0.0015) -> npt.NDArray[np.intp]:
-    """The order in which grids are numbered: by village, in bands (degrees high) from north to south, west to east."""
-    row = np.zeros(len(lat), dtype=np.int64)
-    for village in np.unique(villages.astype(str)).tolist():
-        mine = villages == village
-        row[mine] = np.floor((lat[mine].max() - lat[mine]) / band)
-    return np.lexsort((lon, row, villages.astype(str)))
-
-
 @dataclass(frozen=True)
 class GridSet:
     """Unit grids as the database takes them: one entry per grid, polygons in EPSG:4490; '' = no duty grid given."""

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     )
     redis_url: str | None = Field(None, description="redis://… of a server to use; empty: a private Redis child.")
     data_dir: Path = Field(ROOT / "data", description="Definitions and demo towns: configuration, not code.")
-    secret: str = Field(DEMO_SECRET, description="Key of pseudonyms and of the encryption of callers' data.")
+    secret: str = Field(DEMO_SECRET, description="Key of pseudonyms and callers' data once kept; set it at once.")
     demo: bool = Field(False, description="Demo town with printed logins; the only mode that allows the demo secret.")
     web_workers: int = Field(1, ge=1, le=64, description="API processes; each holds its own copy of the point store.")
     upload_limit_mb: int = Field(100, ge=1, description="Largest accepted upload; larger ones are refused early.")
