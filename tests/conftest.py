@@ -110,7 +110,8 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def _worker_engine(cluster: Cluster) -> Iterator[Engine]:
     with cluster.clone() as name:
-        engine = db.make_engine(cluster.url(name, servers.SERVICE), pool_size=2)
+        # A machine that does much else must not make a slow query a failed test.
+        engine = db.make_engine(cluster.url(name, servers.SERVICE), pool_size=2, statement_timeout_s=300)
         yield engine
         engine.dispose()
 
