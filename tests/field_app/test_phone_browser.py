@@ -443,11 +443,15 @@ def test_every_page_can_be_read_in_sunlight_and_touched_with_gloves(
 ) -> None:
     page = phone().new_page()
     page.goto("/m")
+    expect(page.locator("#username")).to_be_visible()  # the page is loaded before it is drawn
     page.evaluate(AXE.read_text())
     assert page.evaluate(FAULTS) == []
     sign_in(page, "inspector004")
-    for name in ("", "report", "tasks", "day", "outbox", "check"):
+    before = page.locator("h1").inner_text()
+    for name in ("report", "tasks", "day", "outbox", "check", ""):
         page.evaluate(f"location.hash = '/{name}'")
+        expect(page.locator("h1")).not_to_have_text(before)
+        before = page.locator("h1").inner_text()
         if name == "report":
             expect(page.locator("[data-test=component]").first).to_be_visible()
         page.wait_for_load_state("networkidle")

@@ -357,6 +357,7 @@ def test_axe_finds_nothing(wall: Wall, town: Town, path: str) -> None:
     wall.page.set_viewport_size({"width": 1920, "height": 1080})
     if path == "/login":
         wall.page.goto(town.url + path)
+        expect(wall.page.locator("form")).to_be_visible()  # the page is loaded before it is drawn
     else:
         wall.open(path.removeprefix("/wall").format(id=first))
     wall.page.evaluate(AXE.read_text(encoding="utf-8"))
