@@ -1,6 +1,6 @@
 """Unit grids: the code rule, topology as a set, and landing whole or not at all."""
 
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,12 @@ from sqlalchemy import delete, func, select
 
 from gis import areas, errors, grids, imports
 from gis.db import Connection
+from gis.search import ZONE
 from gis.tables import component, division, duty_grid, duty_grid_member, shift, town, unit_grid
 from gis.town_plain import plain_town
 
 TOWN, VILLAGE = "990000001", "990000001001"
+TODAY = datetime.now(ZONE).date()
 WEST, SOUTH = 116.60, 40.10
 STEP = 0.001
 
@@ -115,7 +117,7 @@ def plain(tx: Connection) -> Connection:
 
 def current(tx: Connection) -> gpd.GeoDataFrame:
     """The village's grids as a survey would deliver them."""
-    codes, polygons = grids.in_force(tx, [VILLAGE], date(2026, 11, 20), inside=True)
+    codes, polygons = grids.in_force(tx, [VILLAGE], TODAY, inside=True)
     return gpd.GeoDataFrame({"code": codes, "area_class": ["B"] * len(codes)}, geometry=polygons, crs=4490)
 
 
@@ -127,7 +129,7 @@ def save(frame: gpd.GeoDataFrame, path: Path, crs: int = 4490) -> Path:
 def test_a_plain_town_tiles_its_rectangle_and_every_grid_has_a_duty_grid(plain: Connection) -> None:
     frame = current(plain)
     assert grids.overlaps(frame.geometry.to_numpy()) == []
-    lands = grids.village_lands(plain, TOWN, date(2026, 11, 20))
+    lands = grids.village_lands(plain, TOWN, TODAY)
     assert grids.gaps(frame.geometry.to_numpy(), np.full(len(frame), VILLAGE, dtype=object), lands) == []
     assert frame["code"].tolist() == [f"{VILLAGE}{k:03d}" for k in range(1, len(frame) + 1)]
     first, second = frame.geometry.iloc[0].centroid, frame.geometry.iloc[1].centroid
