@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     access,
+    case_page,
     cases,
     imports,
     live,
@@ -79,7 +80,20 @@ def create_app() -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for module in (access, cases, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles):
+    for module in (
+        access,
+        cases,
+        case_page,
+        places,
+        statistics,
+        tracks,
+        imports,
+        operations,
+        quarantine,
+        live,
+        maps,
+        tiles,
+    ):
         app.include_router(module.router)
     _health(app)
     _pages(app)

@@ -121,7 +121,10 @@ _SHARED = {
     "hash": "last_hash",
 }
 # What the database fills in, and what a case gets only later.
-_NOT_OPENED = {"number", "assignee_id", "clock", "rework_count", "return_count"}
+_NOT_OPENED = {
+    *("number", "assignee_id", "clock", "rework_count", "return_count", "extension_count", "urge_count"),
+    *("appeal_count", "awaits", "tags", "parent_id", "merged_into", "facts"),
+}
 _LATER = {c.name for c in case.c if c.name.endswith("_at")} - {"occurred_at", "reported_at", "stage_due_at"}
 _OPENED = [c for c in case.c if c.name not in _NOT_OPENED | _LATER]
 

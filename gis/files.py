@@ -5,16 +5,21 @@ import io
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import BoundedSemaphore
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gis import errors
 
 _MIMES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 # A small file may unpack into a huge picture; this is more than phones take and less than Pillow warns of.
 _MAX_PIXELS = 80_000_000
+# The longest side of a preview in pixels, by its size: in a row of small pictures, on a whole page.
+PREVIEWS = {"small": 360, "large": 1600}
+# A picture may unpack into hundreds of megabytes: so many at once.
+_unpacking = BoundedSemaphore(2)
 _BROKEN = (
     UnidentifiedImageError,
     OSError,
@@ -77,6 +82,33 @@ def read(folder: Path, sha256_hex: str) -> bytes:
         return _path(folder, sha256_hex).read_bytes()
     except FileNotFoundError as error:
         raise errors.NotFound(sha256=sha256_hex) from error
+
+
+def preview(folder: Path, cache: Path, sha256_hex: str, size: str) -> bytes:
+    """A smaller JPEG of a stored photo, upright, of a size in ``PREVIEWS``; made once and kept in ``cache``.
+
+    A disk that does not take it only costs making it again. Raises ``NotFound``, ``Malformed`` for another size.
+    """
+    if size not in PREVIEWS:
+        raise errors.Malformed(field="size", known=sorted(PREVIEWS))
+    path = _path(cache / size, sha256_hex)
+    try:
+        return path.read_bytes()
+    except OSError:
+        made = _scaled(read(folder, sha256_hex), PREVIEWS[size])
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, made)
+    return made
+
+
+def _scaled(content: bytes, longest: int) -> bytes:
+    with _unpacking, _picture(content) as picture:
+        picture.draft("RGB", (longest, longest))  # a JPEG is unpacked into no more than needed
+        picture.thumbnail((longest, longest))
+        kept = io.BytesIO()
+        ImageOps.exif_transpose(picture).convert("RGB").save(kept, "JPEG", quality=82)
+    return kept.getvalue()
 
 
 def media_type(content: bytes) -> str:

@@ -4,18 +4,21 @@ Knows only reads; what may be seen of cases comes from gis.search.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select
 
-from gis import errors
+from gis import errors, events
 from gis.db import Connection
 from gis.people import Caller
 from gis.search import named, visible_cases
 from gis.tables import (
     attachment,
     case,
+    case_digest,
     case_event,
     department,
     division,
@@ -34,6 +37,41 @@ def whole_case(tx: Connection, caller: Caller, case_id: UUID) -> tuple[Any, Sequ
     story = select(case_event).where(case_event.c.case_id == case_id).order_by(case_event.c.seq.desc())
     photos = select(attachment).where(attachment.c.case_id == case_id).order_by(attachment.c.seq, attachment.c.sha256)
     return row, tx.execute(story).all(), tx.execute(photos).all()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What the chain of a case's events says: how many there are, the last one's hash, where it breaks (None: nowhere).
+
+    Days up to ``sealed_until`` are also under the digest of the day.
+    """
+
+    events: int
+    head: bytes
+    broken_at: int | None
+    sealed_until: date | None
+
+
+def proof(tx: Connection, caller: Caller, case_id: UUID) -> Proof:
+    """The chain of a visible case, hashed anew; an event that is missing at its end breaks it too.
+
+    Raises ``CaseNotFound``.
+    """
+    row = tx.execute(visible_cases(caller).where(case.c.id == case_id)).first()
+    if row is None:
+        raise errors.CaseNotFound(id=str(case_id))
+    last = tx.execute(
+        select(case_event.c.seq, case_event.c.hash)
+        .where(case_event.c.case_id == case_id)
+        .order_by(case_event.c.seq.desc())
+        .limit(1)
+    ).first()
+    kept = last is not None and (last.seq, last.hash) == (row.seq, row.last_hash)
+    broken_at = events.broken(tx, case_id)
+    if broken_at is None and not kept:
+        broken_at = last.seq + 1 if last else 1
+    sealed = tx.execute(select(func.max(case_digest.c.day))).scalar()
+    return Proof(row.seq, bytes(row.last_hash), broken_at, sealed)
 
 
 def attachment_of(tx: Connection, caller: Caller, case_id: UUID, sha256_hex: str) -> Any:

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from gis import errors
@@ -44,6 +44,22 @@ class ClockKind(StrEnum):
         return self in (ClockKind.work_hours, ClockKind.work_days)
 
 
+class Counts(StrEnum):
+    """How a span of time is taken by a clock."""
+
+    counting = "counting"
+    resting = "resting"  # out of office hours
+    paused = "paused"
+
+
+class Span(NamedTuple):
+    """A span of time and how a clock takes it."""
+
+    begin: datetime
+    end: datetime
+    how: Counts
+
+
 # Longest first, since 紧急工作时 ends in 工作时. A bare hour or day is a working one, as filing standards write it.
 _WORDS: tuple[tuple[str, ClockKind], ...] = (
     ("紧急工作时", ClockKind.urgent_hours),
@@ -68,6 +84,13 @@ _UNITS = {
 }
 _WORKING_WORDS = (("工作日", "working day"), ("工作时", "working hour"), ("分钟", "working minute"))
 _NATURAL_WORDS = (("天", "day"), ("小时", "hour"), ("分钟", "minute"))
+_LIMIT_WORDS = {
+    ClockKind.urgent_hours: ("紧急工作时", "hour"),
+    ClockKind.work_hours: ("工作时", "working hour"),
+    ClockKind.work_days: ("工作日", "working day"),
+    ClockKind.natural_days: ("自然日", "day"),
+    ClockKind.minutes: ("分钟", "minute"),
+}
 _LIMIT = re.compile(
     r"(?P<amount>\d+(?:\.\d+)?|半|[一二两三四五六七八九]?十[一二三四五六七八九]?|[一二两三四五六七八九])"
     rf"个?(?P<unit>{'|'.join(re.escape(word) for word, _ in _WORDS)})(?P<rest>[^\d]*)"
@@ -209,6 +232,14 @@ class Calendar:
         """Whether office hours are kept on ``day``. A guess outside the known range; the clocks never ask there."""
         return day in self.workdays or (day.weekday() < 5 and day not in self.holidays)
 
+    def _periods(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
+        """The working periods between two moments, cut at them. Raises ``BeyondCalendar``."""
+        for at in (begin, end):
+            if not self._span[0] <= at <= self._span[1]:
+                raise self._beyond(at)
+        for index in range(bisect_right(self._ends, begin), bisect_left(self._begins, end)):
+            yield max(self._begins[index], begin), min(self._ends[index], end)
+
     def _worked(self, at: int) -> int:
         """Working microseconds from the begin of the known range to ``at``. Raises ``BeyondCalendar``."""
         if not self._span[0] <= at <= self._span[1]:
@@ -268,6 +299,52 @@ def elapsed(
     return timedelta(microseconds=counted)
 
 
+def spans(
+    start: datetime, end: datetime, kind: ClockKind, calendar: Calendar, pauses: Iterable[Pause] = ()
+) -> Iterator[Span]:
+    """How the time from ``start`` to ``end`` counted: in order, without gaps, neighbours of different kind.
+
+    What is ``counting`` adds up to ``elapsed``. A pause is ``paused`` by night too; ``resting`` is the rest of what
+    does not count. Raises as ``due``.
+    """
+    last: Span | None = None
+    for span in _pieces(_micro(start), _micro(end), kind, calendar, pauses):
+        if last is not None and last.how == span.how:
+            last = last._replace(end=span.end)
+            continue
+        if last is not None:
+            yield last
+        last = span
+    if last is not None:
+        yield last
+
+
+def _pieces(at: int, stop: int, kind: ClockKind, calendar: Calendar, pauses: Iterable[Pause]) -> Iterator[Span]:
+    """The spans as they come, neighbours of one kind not yet joined."""
+    for held, resumed in [*_merged(pauses, at), (_NEVER, _NEVER)]:
+        until = min(held, stop)
+        for opens, closes in _counted(at, until, kind, calendar):
+            if opens > at:
+                yield _span(at, opens, Counts.resting, calendar)
+            yield _span(opens, closes, Counts.counting, calendar)
+            at = closes
+        if until > at:
+            yield _span(at, until, Counts.resting, calendar)
+        at = min(resumed, stop)
+        if at > until:
+            yield _span(until, at, Counts.paused, calendar)
+
+
+def _counted(at: int, until: int, kind: ClockKind, calendar: Calendar) -> Iterator[tuple[int, int]]:
+    if until <= at:
+        return iter(())
+    return calendar._periods(at, until) if kind.follows_calendar else iter([(at, until)])
+
+
+def _span(begin: int, end: int, how: Counts, calendar: Calendar) -> Span:
+    return Span(_moment(begin, calendar.tz), _moment(end, calendar.tz), how)
+
+
 def remaining(
     start: datetime, now: datetime, limit: Limit, calendar: Calendar, pauses: Iterable[Pause] = ()
 ) -> timedelta:
@@ -293,6 +370,13 @@ def describe(left: timedelta, kind: ClockKind, day_length: timedelta = timedelta
     zh = " ".join(f"{n} {unit}" for n, unit, _ in parts)
     en = " ".join(f"{n} {unit}{'' if n == 1 else 's'}" for n, _, unit in parts)
     return {"zh": f"{'超' if late else '剩'} {zh}", "en": f"overdue by {en}" if late else f"{en} left"}
+
+
+def in_words(limit: Limit) -> dict[str, str]:
+    """A limit in words: {"zh": "2 工作时", "en": "2 working hours"}."""
+    amount = f"{Decimal(limit.amount).normalize():f}"
+    zh, en = _LIMIT_WORDS[limit.kind]
+    return {"zh": f"{amount} {zh}", "en": f"{amount} {en}{'' if amount == '1' else 's'}"}
 
 
 def _used_up(

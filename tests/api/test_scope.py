@@ -307,6 +307,21 @@ class Walk:
                 assert answer.json()["code"] == unknown["code"] == "case_not_found"
                 assert row.number not in answer.text
 
+    def clocks(self) -> None:
+        for row, visible in self.some:
+            answer = self.service.get(f"/api/cases/{row.id}/clock", headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+            assert visible or answer.json()["code"] == "case_not_found"
+
+    def proofs(self) -> None:
+        for row, visible in self.some:
+            answer = self.service.get(f"/api/cases/{row.id}/verify", headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+            if visible:
+                assert (answer.json()["head"], answer.json()["intact"]) == (bytes(row.last_hash).hex(), True)
+            else:
+                assert answer.json()["code"] == "case_not_found"
+
     def actions(self) -> None:
         for row, visible in self.some:
             step = {"action": "no_such_step", "payload": {}, "seq": row.seq}
@@ -317,12 +332,14 @@ class Walk:
     def media(self) -> None:
         seen = {row.id for row in self.visible}
         for case_id, digest in self.world.photos.items():
-            answer = self.service.get(f"/api/media/{digest}?case={case_id}", headers=self.person.headers)
-            assert answer.status_code == (200 if case_id in seen else 404), (self.person.name, case_id)
+            for path in (f"/api/media/{digest}", f"/api/media/{digest}/preview"):
+                answer = self.service.get(f"{path}?case={case_id}", headers=self.person.headers)
+                assert answer.status_code == (200 if case_id in seen else 404), (self.person.name, path, case_id)
             # Another case that one may see does not open the photo of one that one may not.
             for row in self.visible[:1]:
-                other = self.service.get(f"/api/media/{digest}?case={row.id}", headers=self.person.headers)
-                assert other.status_code == (200 if row.id == case_id else 404)
+                for path in (f"/api/media/{digest}", f"/api/media/{digest}/preview"):
+                    other = self.service.get(f"{path}?case={row.id}", headers=self.person.headers)
+                    assert other.status_code == (200 if row.id == case_id else 404)
 
     def statistics(self) -> None:
         keys = {
@@ -407,8 +424,11 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/cases": ("case.view", Walk.lists),
     "GET /api/cases/count": ("case.view", Walk.counts),
     "GET /api/cases/{case_id}": ("case.view", Walk.details),
+    "GET /api/cases/{case_id}/clock": ("case.view", Walk.clocks),
+    "GET /api/cases/{case_id}/verify": ("case.view", Walk.proofs),
     "POST /api/cases/{case_id}/actions": ("case.act", Walk.actions),
     "GET /api/media/{sha256}": ("case.view", Walk.media),
+    "GET /api/media/{sha256}/preview": ("case.view", Walk.media),
     "GET /api/statistics": ("statistics.view", Walk.statistics),
     "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
     "GET /api/figures": ("case.view", Walk.figures),

@@ -86,3 +86,41 @@ def test_the_names_are_made_durable_too(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", watched)
     files.keep(tmp_path, name(content), content)
     assert {str(tmp_path / name(content)[:2]), str(tmp_path)} <= set(settled)
+
+
+def test_a_preview_is_upright_small_and_made_once(tmp_path):
+    lying = Image.new("RGB", (2000, 1000), "red")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: the picture stands
+    out = io.BytesIO()
+    lying.save(out, "JPEG", exif=exif)
+    content = out.getvalue()
+    files.keep(tmp_path / "files", name(content), content)
+    for size, longest in files.PREVIEWS.items():
+        made = files.preview(tmp_path / "files", tmp_path / "cache", name(content), size)
+        with Image.open(io.BytesIO(made)) as seen:
+            assert seen.format == "JPEG"
+            assert seen.size == (longest // 2, longest)
+    [small] = (path for path in left(tmp_path / "cache" / "small"))
+    small.write_bytes(b"kept")
+    assert files.preview(tmp_path / "files", tmp_path / "cache", name(content), "small") == b"kept"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_a_preview_of_a_clear_picture_is_not_enlarged(tmp_path, kind):
+    out = io.BytesIO()
+    Image.new("RGBA", (40, 30), (0, 0, 255, 0)).save(out, kind)
+    files.keep(tmp_path, name(out.getvalue()), out.getvalue())
+    made = files.preview(tmp_path, tmp_path / "cache", name(out.getvalue()), "large")
+    assert Image.open(io.BytesIO(made)).size == (40, 30)
+
+
+def test_a_preview_needs_no_room_to_be_seen(tmp_path):
+    content = picture()
+    files.keep(tmp_path / "files", name(content), content)
+    (tmp_path / "cache").write_text("in the way")
+    assert Image.open(io.BytesIO(files.preview(tmp_path / "files", tmp_path / "cache", name(content), "small")))
+    with pytest.raises(errors.NotFound):
+        files.preview(tmp_path / "files", tmp_path / "cache", "0" * 64, "small")
+    with pytest.raises(errors.Malformed):
+        files.preview(tmp_path / "files", tmp_path / "cache", name(content), "huge")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from time import perf_counter
 from zoneinfo import ZoneInfo
 
@@ -14,7 +14,21 @@ from hypothesis import strategies as st
 
 from gis import errors
 from gis.settings import settings as configured
-from gis.worktime import Calendar, ClockKind, Limit, Pause, describe, due, elapsed, remaining, total, yellow_at
+from gis.worktime import (
+    Calendar,
+    ClockKind,
+    Counts,
+    Limit,
+    Pause,
+    describe,
+    due,
+    elapsed,
+    in_words,
+    remaining,
+    spans,
+    total,
+    yellow_at,
+)
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 FIRST = date(2025, 9, 22)
@@ -122,6 +136,27 @@ def test_due_elapsed_and_remaining_equal_the_minute_count(clock: Clock, later: i
     now = clock.start + n * MINUTE
     assert elapsed(clock.start, now, clock.kind, clock.calendar, clock.pauses) == used[n] * MINUTE
     assert remaining(clock.start, now, clock.limit, clock.calendar, clock.pauses) == (wanted - used[n]) * MINUTE
+
+
+@settings(max_examples=120, deadline=None)
+@given(clocks(), st.integers(0, 20000))
+def test_the_drawn_line_tells_every_minute_as_it_counted(clock: Clock, later: int) -> None:
+    marks = counted_minutes(clock)
+    n = min(later, len(marks))
+    end = clock.start + n * MINUTE
+    drawn = list(spans(clock.start, end, clock.kind, clock.calendar, clock.pauses))
+    edges = [clock.start, *(span.end for span in drawn)]
+    assert [span.begin for span in drawn] == edges[:-1], "no gaps"
+    assert edges[-1] == end
+    assert all(a.how != b.how for a, b in pairwise(drawn))
+    assert all(span.end > span.begin for span in drawn)
+    hows = [span.how for span in drawn for _ in range((span.end - span.begin) // MINUTE)]
+    assert [how is Counts.counting for how in hows] == marks[:n]
+    paused = [
+        any(a <= m and (b is None or m < b) for a, b in clock.pauses)
+        for m in (clock.start + i * MINUTE for i in range(n))
+    ]
+    assert [how is Counts.paused for how in hows] == paused
 
 
 @settings(max_examples=150, deadline=None)
@@ -355,3 +390,18 @@ def test_a_due_time_costs_microseconds() -> None:
             due(start, limit, calendar, pauses)
         rounds.append((perf_counter() - begun) / 50)
     assert min(rounds) < 100e-6  # some 15 µs alone on the machine; a loop over minutes would take milliseconds
+
+
+@pytest.mark.parametrize(
+    ("limit", "zh", "en"),
+    [
+        ("2紧急工作时", "2 紧急工作时", "2 hours"),
+        ("1工作时", "1 工作时", "1 working hour"),
+        ("半工作日", "0.5 工作日", "0.5 working days"),
+        ("10工作日", "10 工作日", "10 working days"),
+        ("15自然日", "15 自然日", "15 days"),
+        ("30分钟", "30 分钟", "30 minutes"),
+    ],
+)
+def test_a_limit_in_words(limit: str, zh: str, en: str) -> None:
+    assert in_words(Limit.parse(limit)) == {"zh": zh, "en": en}

@@ -1,0 +1,81 @@
+"""Routes of what one case's page shows beside the case: its clock on a line, the proof of its history, previews."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+
+from api.access import Tx, allow
+from gis import clock_line, files, register, worktime
+from gis.clock_line import Line
+from gis.people import Caller
+from gis.rulebook import flow_of, rulebook
+from gis.settings import settings
+
+router = APIRouter(tags=["cases"])
+Viewer = Annotated[Caller, allow("case.view")]
+
+
+@router.get("/api/cases/{case_id}/clock")
+def clock(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
+    """The handling clock on a line (null before it starts) and every stage with its limit."""
+    row, events, _ = register.whole_case(tx, caller, case_id)
+    of, now, book = row._mapping, datetime.now(UTC), rulebook(tx)
+    flow = flow_of(tx, book, of)
+    line = clock_line.line(tx, book, of, now)
+    names = {code: state.name for code, state in flow.states.items()}
+    return {
+        "seq": of["seq"],
+        "now": now,
+        "line": _line(line) if line else None,
+        "stages": [
+            {
+                "state": stay.state,
+                "name": dict(names.get(stay.state, {"zh": stay.state, "en": stay.state})),
+                "from": stay.begin,
+                "to": stay.end,
+                "due_at": stay.due_at,
+                "late": stay.due_at is not None and (stay.end or now) > stay.due_at,
+            }
+            for stay in clock_line.stays(flow, events, of["stage_due_at"])
+        ],
+    }
+
+
+@router.get("/api/cases/{case_id}/verify")
+def verify(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
+    """Whether the chain of the case's events holds, computed anew from what is stored."""
+    proof = register.proof(tx, caller, case_id)
+    return {
+        "events": proof.events,
+        "intact": proof.broken_at is None,
+        "broken_at": proof.broken_at,
+        "head": proof.head.hex(),
+        "sealed_until": proof.sealed_until,
+    }
+
+
+@router.get("/api/media/{sha256}/preview")
+def preview(sha256: str, case: UUID, caller: Viewer, tx: Tx, size: Literal["small", "large"] = "small") -> Response:
+    """A smaller picture of a photo of a case the caller may see."""
+    register.attachment_of(tx, caller, case, sha256)
+    home = settings().home
+    content = files.preview(home / "files", home / "previews", sha256, size)
+    headers = {"cache-control": "private, max-age=31536000, immutable"}
+    return Response(content, media_type="image/jpeg", headers=headers)
+
+
+def _line(line: Line) -> dict[str, Any]:
+    return {
+        "limit": worktime.in_words(line.limit),
+        "kind": line.limit.kind.value,
+        "started_at": line.started_at,
+        "yellow_at": line.yellow_at,
+        "due_at": line.due_at,
+        "goes_on_due_at": line.goes_on_due_at,
+        "stopped_at": line.stopped_at,
+        "until": line.until,
+        "cut": line.cut,
+        "spans": [{"from": span.begin, "to": span.end, "how": span.how.value} for span in line.spans],
+    }

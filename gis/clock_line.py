@@ -1,0 +1,114 @@
+"""A case's handling clock as it is drawn on a line, and how long each of its stages took.
+
+Knows which part of a clock is worth drawing; how time counts is known by gis.worktime, how a clock is kept by
+gis.case_clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from gis import case_clock, errors, worktime
+from gis.db import Connection
+from gis.rulebook import Rulebook
+from gis.workflow import Workflow
+from gis.worktime import Calendar, Limit, Span
+
+# More cannot be told apart on any screen: two months of office hours. What comes after them is not drawn.
+SPANS_MAX = 260
+
+
+@dataclass(frozen=True)
+class Line:
+    """The clock from its start to where it matters no more.
+
+    ``until`` is the end of the line: the due time or, when later, the moment the clock stopped or now; ``cut`` says
+    that it ends before that moment, since a case may be late for years. ``goes_on_due_at`` is the due time a paused
+    clock would have if it went on at once. ``spans`` is empty where the working calendar does not reach.
+    """
+
+    limit: Limit
+    started_at: datetime
+    yellow_at: datetime | None
+    due_at: datetime | None
+    goes_on_due_at: datetime | None
+    stopped_at: datetime | None
+    until: datetime
+    cut: bool
+    spans: tuple[Span, ...]
+    calendar: Calendar
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A case in one state: from ``begin`` to ``end`` (None: still there). ``due_at`` is when its stage limit ends."""
+
+    state: str
+    begin: datetime
+    end: datetime | None
+    due_at: datetime | None
+
+
+def line(tx: Connection, book: Rulebook, row: Mapping[str, Any], now: datetime) -> Line | None:
+    """The handling clock of a case, None where none was started."""
+    if not row["clock"].get("started_at"):
+        return None
+    limit, started, pauses, calendar = case_clock.read(tx, book, row)
+    stopped = row["handled_at"] or row["closed_at"] or row["voided_at"]
+    ran = max(stopped or now, started)
+    held = bool(pauses) and pauses[-1][1] is None and stopped is None
+    goes_on = None
+    try:
+        if held:
+            going = [*pauses[:-1], (pauses[-1][0], max(now, pauses[-1][0]))]
+            goes_on = worktime.due(started, limit, calendar, going)
+        due = row["due_at"] or goes_on
+        until = max(ran, due) if due else ran
+        # Twice the way to the due time shows how late a case is; years of it would hide the rest.
+        shown = min(until, due + max(due - started, worktime.total(limit, calendar))) if due else until
+        every = islice(worktime.spans(started, shown, limit.kind, calendar, pauses), SPANS_MAX)
+        drawn = tuple(every)
+    except errors.BeyondCalendar:
+        due, until, drawn = row["due_at"], max(ran, row["due_at"] or ran), ()
+    end = drawn[-1].end if drawn else until
+    return Line(
+        limit=limit,
+        started_at=started,
+        yellow_at=row["yellow_at"],
+        due_at=row["due_at"],
+        goes_on_due_at=goes_on,
+        stopped_at=stopped,
+        until=end,
+        cut=end < until,
+        spans=drawn,
+        calendar=calendar,
+    )
+
+
+def stays(flow: Workflow, events: Sequence[Any], stage_due_at: datetime | None) -> list[Stay]:
+    """The states a case was in, oldest first, by the moments its steps are judged by.
+
+    ``events`` in any order; a step that stays in its state ends nothing. ``stage_due_at`` is the running stage's.
+    """
+    found: list[Stay] = []
+    for event in sorted(events, key=lambda e: e.seq):
+        at = moment_of(event)
+        if found and found[-1].state == event.to_state:
+            continue
+        if found:
+            found[-1] = Stay(found[-1].state, found[-1].begin, at, found[-1].due_at)
+        limit = flow.states[event.to_state].limit if event.to_state in flow.states else None
+        found.append(Stay(event.to_state, at, None, at + limit if limit else None))
+    if found:
+        last = found[-1]
+        found[-1] = Stay(last.state, last.begin, None, stage_due_at)
+    return found
+
+
+def moment_of(event: Any) -> datetime:
+    """The moment a step is judged by: when it happened or, told too late for that, when it arrived."""
+    judged = event.payload.get("judged_at")
+    moment: datetime = datetime.fromisoformat(judged) if judged else event.happened_at
+    return moment
