@@ -37,7 +37,7 @@ from gis.settings import ROOT, settings
 
 log = structlog.get_logger("api")
 WEB = ROOT / "layers" / "web" / "dist"
-PAGES = ("wall", "login")
+PAGES = ("wall", "desk", "login")
 JSON_LIMIT = 2 * 2**20
 PHOTO_LIMIT = 20 * 2**20
 _PAGE_HEADERS = {
@@ -140,6 +140,8 @@ def _pages(app: FastAPI) -> None:
 
     for name in PAGES:
         app.get(f"/{name}", include_in_schema=False, dependencies=[anyone("a page without data")])(page(name))
+    # The desk reads the rest of its address itself: any of its places can be sent on and reloaded.
+    app.get("/desk/{place:path}", include_in_schema=False, dependencies=[anyone("a page without data")])(page("desk"))
 
 
 class _Guard:

@@ -22,6 +22,8 @@ OPEN = {
     "GET /readyz",
     "GET /",
     "GET /wall",
+    "GET /desk",
+    "GET /desk/{place:path}",
     "GET /login",
     "GET /m",
     "GET /style.json",

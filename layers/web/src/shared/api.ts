@@ -22,6 +22,8 @@ export class ApiError extends Error {
     readonly code: string,
     readonly zh: string,
     readonly en: string,
+    /** The facts of this one refusal, as the server sent them. */
+    readonly detail: Readonly<Record<string, unknown>> = {},
   ) {
     super(`${code}: ${en}`)
   }
@@ -36,10 +38,12 @@ function toLogin(): void {
 async function refusal(answer: Response): Promise<ApiError> {
   const body = (await answer.json().catch(() => null)) as Partial<ProblemBody> | null
   const code = body?.code ?? `http_${answer.status}`
-  return new ApiError(answer.status, code, body?.title ?? '服务器没有给出说明', body?.title_en ?? 'The server gave no reason')
+  const detail = (body?.detail ?? {}) as Record<string, unknown>
+  return new ApiError(answer.status, code, body?.title ?? '服务器没有给出说明', body?.title_en ?? 'The server gave no reason', detail)
 }
 
-async function request<T>(path: string, init: RequestInit = {}): Promise<T> {
+/** One request; its JSON, or nothing for an answer without a body. Raises `ApiError`; unknown callers go to the login page. */
+export async function request<T>(path: string, init: RequestInit = {}): Promise<T> {
   let answer: Response
   try {
     answer = await fetch(path, { credentials: 'same-origin', ...init })
@@ -51,10 +55,16 @@ async function request<T>(path: string, init: RequestInit = {}): Promise<T> {
     if (answer.status === 401 && path !== '/api/login') toLogin()
     throw await refusal(answer)
   }
-  return (await answer.json()) as T
+  return (answer.status === 204 ? undefined : await answer.json()) as T
 }
 
-const get = <T>(path: string, signal?: AbortSignal) => request<T>(path, { signal })
+export const get = <T>(path: string, signal?: AbortSignal) => request<T>(path, { signal })
+/** Sends `body` as JSON. */
+export const send = <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) =>
+  request<T>(path, {
+    method,
+    ...(body !== undefined && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
+  })
 const code = encodeURIComponent
 
 /** True for the error of a request we ourselves gave up. */
@@ -68,11 +78,7 @@ export const query = (...parts: string[]): string => {
 
 export const api = {
   login: (username: string, password: string) =>
-    request<{ me: Me }>('/api/login', {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ username, password }),
-    }),
+    send<{ me: Me }>('POST', '/api/login', { username, password }),
   async logout(): Promise<void> {
     await fetch('/api/logout', { method: 'POST', credentials: 'same-origin' })
     location.assign('/login')
@@ -98,5 +104,5 @@ export const api = {
     ),
   positions: () => get<{ items: Position[] }>('/api/positions/live'),
   places: (text: string, signal?: AbortSignal) => get<{ items: Place[] }>(`/api/places?q=${code(text)}`, signal),
-  style: () => get<import('maplibre-gl').StyleSpecification>('/style.json?theme=dark'),
+  style: (theme: 'dark' | 'light' = 'dark') => get<import('maplibre-gl').StyleSpecification>(`/style.json?theme=${theme}`),
 }

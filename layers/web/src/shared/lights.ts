@@ -1,9 +1,11 @@
 /** What a case looks like from far away: one mark of colour and shape. The only place that decides it. */
+import type { InjectionKey } from 'vue'
 
 export type Mark = 'late' | 'soon' | 'onTime' | 'new' | 'whistle' | 'done'
 
 export const MARKS: readonly Mark[] = ['late', 'soon', 'onTime', 'new', 'whistle', 'done']
 
+/** On the wall's dark ground. */
 export const COLOUR: Readonly<Record<Mark, string>> = {
   late: '#ff5d55',
   soon: '#f4c534',
@@ -12,6 +14,19 @@ export const COLOUR: Readonly<Record<Mark, string>> = {
   whistle: '#b794ff',
   done: '#8795a3',
 }
+
+/** The same on the desk's light ground: each at least 4.5 times as dark as white. */
+export const COLOUR_ON_LIGHT: Readonly<Record<Mark, string>> = {
+  late: '#c62828',
+  soon: '#9a5b00',
+  onTime: '#1b7f4d',
+  new: '#1a66c9',
+  whistle: '#7a3fd1',
+  done: '#66727e',
+}
+
+/** Which of the two a page draws with; provided by the page, dark where nobody says. */
+export const PALETTE: InjectionKey<Readonly<Record<Mark, string>>> = Symbol('palette')
 
 /** Outlines in a 24 × 24 box: shape repeats what colour says, for those who do not see the colour. */
 export const SHAPE: Readonly<Record<Mark, string>> = {

@@ -1,5 +1,14 @@
-/** Every string of the pages, [中文, English]. Codes from the server are looked up as `family.code`. */
-export const messages = {
+/** Every string of the pages, [中文, English]. Codes from the server are looked up as `family.code`. Each area of the desk
+ * keeps its own beside it; no key may stand in two of them (a test looks). */
+import { cases } from '../desk/cases/messages'
+import { definitions } from '../desk/definitions/messages'
+import { flows } from '../desk/flows/messages'
+import { intake } from '../desk/intake/messages'
+import { list } from '../desk/list/messages'
+import { desk } from '../desk/messages'
+import { shift } from '../desk/shift/messages'
+
+const common = {
   'app.wall': ['网格指挥大屏', 'Grid command wall'],
   'app.synthetic': ['合成演示数据', 'Synthetic demo data'],
   'app.language': ['English', '中文'],
@@ -246,3 +255,7 @@ export const messages = {
   'map.in': ['放大', 'Zoom in'],
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
+
+export const catalogues = { common, desk, list, cases, intake, definitions, flows, shift }
+
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...definitions, ...flows, ...shift }

@@ -3,8 +3,9 @@ import { ref, shallowRef, watch } from 'vue'
 
 import { api, isAbort } from '../shared/api'
 import { toQuery, without } from '../shared/filter'
+import { version } from '../shared/live'
 import type { CaseItem, Statistics } from '../shared/types'
-import { drill, drillQuery, filter, filterQuery, narrowing, version, type Drill } from './state'
+import { drill, drillQuery, filter, filterQuery, narrowing, type Drill } from './state'
 import { ranking } from './statistics'
 
 const PAGE = 50

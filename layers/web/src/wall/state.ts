@@ -44,8 +44,6 @@ export const layers = reactive<Record<LayerName, { on: boolean; opacity: number 
 )
 /** Component categories drawn, as filter prefixes; none means every category. */
 export const componentCategories = ref<string[]>([])
-/** Raised whenever cases changed on the server. */
-export const version = ref(0)
 
 export const filterQuery = computed(() => toQuery(filter.value))
 

@@ -2,8 +2,9 @@
 import { reactive, ref, shallowRef, watch } from 'vue'
 
 import { api, isAbort } from '../shared/api'
+import { version } from '../shared/live'
 import type { Statistics } from '../shared/types'
-import { narrowing, period, statistic, version, type Dimension } from './state'
+import { narrowing, period, statistic, type Dimension } from './state'
 
 export const ranking = shallowRef<Statistics | null>(null)
 export const trend = shallowRef<Statistics | null>(null)

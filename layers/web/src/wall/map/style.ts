@@ -34,9 +34,9 @@ export const PARTS_OF: Readonly<Record<LayerName, readonly string[]>> = {
 /** From here on single unit grids are readable: numbers move from villages to grids. */
 export const GRID_ZOOM = 13.5
 /** Up to here cases are drawn as few large clusters that can be read from afar, beyond in the finest cells. */
-const NEAR_ZOOM = 15
+export const NEAR_ZOOM = 15
 /** From here on the server tells every case apart; further in the tiles are drawn larger, not asked again. */
-const CASE_TILE_ZOOM = 17
+export const CASE_TILE_ZOOM = 17
 
 const get = (name: string): Expression => ['get', name]
 
@@ -104,7 +104,7 @@ export interface StyleOptions {
 export const heatWeight = (crowded: number): Expression => ['min', 1, ['/', N, crowded]]
 
 /** Clusters and single cases of one of the two sources. */
-function caseLayers(range: 'far' | 'near', chinese: boolean): LayerSpecification[] {
+export function caseLayers(range: 'far' | 'near', chinese: boolean): LayerSpecification[] {
   const common = {
     type: 'symbol',
     source: `wall-cases-${range}`,

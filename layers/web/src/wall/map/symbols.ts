@@ -1,13 +1,17 @@
 /** The map's pictures, drawn here: marks of cases, rings of clusters, people, components. No files, no fonts. */
 import type { Map as MapLibreMap } from 'maplibre-gl'
 
-import { COLOUR, MARKS, SHAPE } from '../../shared/lights'
+import { COLOUR, COLOUR_ON_LIGHT, MARKS, SHAPE } from '../../shared/lights'
 
 /** Drawn at this density, so that a doubled 4K wall stays sharp. */
 const DENSITY = 3
 /** Components are the ground cases happen on: quieter than any case. */
 export const COMPONENT = '#93a5b5'
 const DARK = '#0b1015'
+/** What marks are edged with and drawn in on each ground. */
+export type Ground = 'dark' | 'light'
+const COLOURS = { dark: COLOUR, light: COLOUR_ON_LIGHT } as const
+const EDGE = { dark: DARK, light: '#ffffff' } as const
 
 /** Steps of a cluster's ring: shares of late and soon are rounded to one of these many parts, never down to none. */
 export const PARTS = 12
@@ -23,14 +27,14 @@ function canvas(size: number, draw: (c: CanvasRenderingContext2D) => void): Imag
   return context.getImageData(0, 0, element.width, element.height)
 }
 
-function shape(path: string, size: number, fill: string | null, stroke: string): ImageData {
+function shape(path: string, size: number, fill: string | null, stroke: string, edge: string = DARK): ImageData {
   return canvas(size, (c) => {
     c.scale(size / 28, size / 28)
     c.translate(2, 2)
     const outline = new Path2D(path)
     c.lineJoin = 'round'
     c.lineWidth = 4
-    c.strokeStyle = DARK
+    c.strokeStyle = edge
     c.stroke(outline)
     if (fill) {
       c.fillStyle = fill
@@ -102,11 +106,12 @@ function person(state: string): ImageData {
 export const INSPECTOR_STATES = ['moving', 'still', 'silent'] as const
 
 /** Adds the fixed pictures and answers for cluster rings (`ring-<size>-<late>-<soon>`) when they are first needed. */
-export function addSymbols(map: MapLibreMap): void {
+export function addSymbols(map: MapLibreMap, ground: Ground = 'dark'): void {
+  const colours = COLOURS[ground]
   const add = (name: string, image: ImageData) => {
     if (!map.hasImage(name)) map.addImage(name, image, { pixelRatio: DENSITY })
   }
-  for (const mark of MARKS) add(`mark-${mark}`, shape(SHAPE[mark], 20, mark === 'done' ? null : COLOUR[mark], COLOUR[mark]))
+  for (const mark of MARKS) add(`mark-${mark}`, shape(SHAPE[mark], 20, mark === 'done' ? null : colours[mark], colours[mark], EDGE[ground]))
   for (const state of INSPECTOR_STATES) add(`person-${state}`, person(state))
   for (const [group, path] of Object.entries(GROUP_SHAPE)) add(`component-${group}`, shape(path, 13, COMPONENT, COMPONENT))
   map.setMissingStyleImageResolver((id) => {

@@ -1,14 +1,15 @@
 /** The live stream: what arrives, whether it is connected, and what was missed. Knows no widgets. */
-import { ref, watch } from 'vue'
+import { ref, watch, type Ref } from 'vue'
 
-import { api, query } from '../shared/api'
-import type { CaseItem, Position } from '../shared/types'
-import { filterQuery, version } from './state'
+import { api, query } from './api'
+import type { CaseItem, Position } from './types'
 
 export type CaseNews = CaseItem & { action: string; actor: string; matches: boolean }
 
 export const connected = ref(false)
 export const heardAt = ref<string | null>(null)
+/** Raised whenever cases changed on the server: what was read of them is to be read again. */
+export const version = ref(0)
 
 /** Quiet time after a change before everything is read again, and the longest wait when changes never pause. */
 const SETTLE_MS = 600
@@ -33,16 +34,16 @@ export function changed(): void {
 }
 
 export interface Listener {
-  case: (news: CaseNews) => void
-  positions: (items: Position[]) => void
+  case?: (news: CaseNews) => void
+  positions?: (items: Position[]) => void
 }
 
 /**
- * Listens for good, and says of each change whether it belongs to the filter. The browser reconnects by itself and
+ * Listens until the returned function is called, and says of each change whether it belongs to the filter. The browser reconnects by itself and
  * names the last event it has; when the server has closed the stream for good (restart, refused) or the filter is
- * another one, a new stream is opened and everything is read again.
+ * another one, a new stream is opened and everything is read again. `filterQuery` is the filter as the server reads it.
  */
-export function listen(to: Listener): void {
+export function listen(filterQuery: Readonly<Ref<string>>, to: Listener = {}): () => void {
   let failures = 0
   let stream: EventSource
   let again: ReturnType<typeof setTimeout> | undefined
@@ -73,10 +74,10 @@ export function listen(to: Listener): void {
       })
     on<CaseNews>('case', (news) => {
       changed()
-      to.case(news)
+      to.case?.(news)
     })
     on<{ items: Position[] }>('positions', (data) => {
-      to.positions(data.items)
+      to.positions?.(data.items)
       clearTimeout(silence)
       silence = setTimeout(() => {
         connected.value = false
@@ -93,5 +94,12 @@ export function listen(to: Listener): void {
     open(true)
   }
   open(false)
-  watch(filterQuery, renew)
+  const stop = watch(filterQuery, renew)
+  return () => {
+    stop()
+    clearTimeout(again)
+    clearTimeout(silence)
+    stream.close()
+    connected.value = false
+  }
 }

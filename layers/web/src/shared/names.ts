@@ -1,10 +1,10 @@
 /** The names behind codes: villages, departments, categories of the town. Read once. */
 import { computed, ref, shallowRef } from 'vue'
 
-import { api } from '../shared/api'
-import { t, word } from '../shared/i18n'
-import type { FilterKey } from '../shared/filter'
-import type { Catalogue, Me, Named, Town } from '../shared/types'
+import { api } from './api'
+import { t, word } from './i18n'
+import type { FilterKey } from './filter'
+import type { Catalogue, Me, Named, Town } from './types'
 
 export const town = shallowRef<Town | null>(null)
 export const me = shallowRef<Me | null>(null)
@@ -62,6 +62,7 @@ export function nameOf(key: FilterKey, value: string): string {
 }
 
 export async function readNames(): Promise<void> {
+  namesProblem.value = null
   try {
     ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = await Promise.all([
       api.town(),

@@ -1,0 +1,1 @@
+export const cases = {} as const satisfies Record<string, readonly [string, string]>

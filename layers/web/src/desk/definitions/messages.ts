@@ -1,0 +1,1 @@
+export const definitions = {} as const satisfies Record<string, readonly [string, string]>

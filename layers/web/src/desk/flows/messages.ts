@@ -1,0 +1,1 @@
+export const flows = {} as const satisfies Record<string, readonly [string, string]>

@@ -1,0 +1,13 @@
+/** The desk's areas, in one list: its addresses and its navigation. */
+import { cases } from './cases'
+import { definitions } from './definitions'
+import { flows } from './flows'
+import { intake } from './intake'
+import { list } from './list'
+import { shift } from './shift'
+import type { Area, NavEntry } from './area'
+
+const areas: readonly Area[] = [list, cases, intake, definitions, flows, shift]
+
+export const routes = areas.flatMap((area) => area.routes)
+export const nav: readonly NavEntry[] = areas.flatMap((area) => area.nav).sort((a, b) => a.order - b.order)

@@ -1,0 +1,1 @@
+export const shift = {} as const satisfies Record<string, readonly [string, string]>
