@@ -1,5 +1,6 @@
 """Routes of what one case's page shows beside the case: its clock on a line, the proof of its history, previews."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -12,19 +13,20 @@ from gis.clock_line import Line
 from gis.people import Caller
 from gis.rulebook import flow_of, rulebook
 from gis.settings import settings
+from gis.workflow import Workflow
 
 router = APIRouter(tags=["cases"])
 Viewer = Annotated[Caller, allow("case.view")]
 
 
-@router.get("/api/cases/{case_id}/clock")
-def clock(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
-    """The handling clock on a line (null before it starts) and every stage with its limit."""
+@router.get("/api/cases/{case_id}/course")
+def course(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
+    """The course of a case: its handling clock on a line (null before it starts), every stage with its limit, and the
+    names its story is told in: of the flow it runs on, of the people and cases its events name."""
     row, events, _ = register.whole_case(tx, caller, case_id)
     of, now, book = row._mapping, datetime.now(UTC), rulebook(tx)
     flow = flow_of(tx, book, of)
     line = clock_line.line(tx, book, of, now)
-    names = {code: state.name for code, state in flow.states.items()}
     return {
         "seq": of["seq"],
         "now": now,
@@ -32,7 +34,6 @@ def clock(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
         "stages": [
             {
                 "state": stay.state,
-                "name": dict(names.get(stay.state, {"zh": stay.state, "en": stay.state})),
                 "from": stay.begin,
                 "to": stay.end,
                 "due_at": stay.due_at,
@@ -40,6 +41,12 @@ def clock(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
             }
             for stay in clock_line.stays(flow, events, of["stage_due_at"])
         ],
+        "states": {code: dict(state.name) for code, state in flow.states.items()},
+        "fields": {
+            action.code: {f.name: {"type": f.type, "label": dict(f.label)} for f in action.fields}
+            for action in (flow.start, *flow.actions.values())
+        },
+        "names": register.names_in(tx, caller, _named(flow, events)),
     }
 
 
@@ -64,6 +71,18 @@ def preview(sha256: str, case: UUID, caller: Viewer, tx: Tx, size: Literal["smal
     content = files.preview(home / "files", home / "previews", sha256, size)
     headers = {"cache-control": "private, max-age=31536000, immutable"}
     return Response(content, media_type="image/jpeg", headers=headers)
+
+
+def _named(flow: Workflow, events: Sequence[Any]) -> dict[str, set[str]]:
+    """The ids that fields of type ``staff`` and ``case`` hold in a case's events."""
+    types = {(action.code, f.name): f.type for action in flow.actions.values() for f in action.fields}
+    found: dict[str, set[str]] = {"staff": set(), "case": set()}
+    for event in events:
+        for name, value in event.payload.items():
+            kind = types.get((event.action, name), "")
+            if kind in found:
+                found[kind].add(str(value))
+    return found
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 Knows only reads; what may be seen of cases comes from gis.search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -24,6 +24,7 @@ from gis.tables import (
     division,
     duty_grid,
     duty_grid_member,
+    staff,
     town,
     unit_grid,
 )
@@ -87,6 +88,14 @@ def attachment_of(tx: Connection, caller: Caller, case_id: UUID, sha256_hex: str
     if row is None:
         raise errors.NotFound(sha256=sha256_hex)
     return row
+
+
+def names_in(tx: Connection, caller: Caller, ids: Mapping[str, Collection[str]]) -> dict[str, str]:
+    """The names of people (``staff``) and the numbers of the visible cases (``case``) among these ids, by id."""
+    people = select(staff.c.id, staff.c.name).where(staff.c.id.in_([UUID(i) for i in ids["staff"]]))
+    seen = visible_cases(caller).where(case.c.id.in_([UUID(i) for i in ids["case"]]))
+    cases = seen.with_only_columns(case.c.id, case.c.number)
+    return {str(row[0]): row[1] for query in (people, cases) for row in tx.execute(query)}
 
 
 def by_query_code(tx: Connection, query_code: str) -> Any:

@@ -102,14 +102,15 @@ def test_stays_follow_the_steps(tx):
 def test_the_page_gets_its_clock_and_stages(client, database, login):
     with db.transaction() as tx:
         case_id = reported(tx)
-    told = client.get(f"/api/cases/{case_id}/clock", headers=login("acceptor1")).json()
+    told = client.get(f"/api/cases/{case_id}/course", headers=login("acceptor1")).json()
     assert told["line"] is None
-    assert [stage["name"]["zh"] for stage in told["stages"]] == ["待受理"]
+    assert [told["states"][stage["state"]]["zh"] for stage in told["stages"]] == ["待受理"]
+    assert told["fields"]["dispatch"]["department"]["label"]["zh"] == "处置部门"
     for who, action in (("acceptor1", "accept"), ("shiftleader1", "file"), ("dispatcher1", "dispatch")):
         body = {"action": action}
         answer = client.post(f"/api/cases/{case_id}/actions", json=body, headers=login(who))
         assert answer.status_code == 200, answer.text
-    told = client.get(f"/api/cases/{case_id}/clock", headers=login("acceptor1")).json()
+    told = client.get(f"/api/cases/{case_id}/course", headers=login("acceptor1")).json()
     line = told["line"]
     assert line["limit"]["zh"].split(" ")[1] in ("紧急工作时", "工作时", "工作日")
     begin, end = (datetime.fromisoformat(line["spans"][i][side]) for i, side in ((0, "from"), (-1, "to")))

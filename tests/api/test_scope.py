@@ -307,9 +307,9 @@ class Walk:
                 assert answer.json()["code"] == unknown["code"] == "case_not_found"
                 assert row.number not in answer.text
 
-    def clocks(self) -> None:
+    def courses(self) -> None:
         for row, visible in self.some:
-            answer = self.service.get(f"/api/cases/{row.id}/clock", headers=self.person.headers)
+            answer = self.service.get(f"/api/cases/{row.id}/course", headers=self.person.headers)
             assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
             assert visible or answer.json()["code"] == "case_not_found"
 
@@ -424,7 +424,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/cases": ("case.view", Walk.lists),
     "GET /api/cases/count": ("case.view", Walk.counts),
     "GET /api/cases/{case_id}": ("case.view", Walk.details),
-    "GET /api/cases/{case_id}/clock": ("case.view", Walk.clocks),
+    "GET /api/cases/{case_id}/course": ("case.view", Walk.courses),
     "GET /api/cases/{case_id}/verify": ("case.view", Walk.proofs),
     "POST /api/cases/{case_id}/actions": ("case.act", Walk.actions),
     "GET /api/media/{sha256}": ("case.view", Walk.media),
