@@ -1,0 +1,41 @@
+/** What the page of a case asks the server. */
+import { get, send } from '../../shared/api'
+import type { Attachment } from '../../shared/types'
+import type { Candidate, CaseFile, Course, Proof } from './types'
+
+const of = (id: string) => `/api/cases/${encodeURIComponent(id)}`
+
+export interface Step {
+  action: string
+  seq: number
+  payload: Record<string, unknown>
+}
+
+const NOTHING = { tasks: [], links: [], codes: [], facts: {}, closing_conditions: [], timer: null, assignee: null, tags: [], stage_light: 'none', urge_count: 0, supervised: false, exempted: false } as const
+const whole = (file: CaseFile): CaseFile => ({ ...NOTHING, ...file }) as CaseFile
+
+export const caseApi = {
+  file: (id: string, signal?: AbortSignal) => get<CaseFile>(of(id), signal).then(whole),
+  course: (id: string, signal?: AbortSignal) => get<Course>(`${of(id)}/course`, signal),
+  verify: (id: string) => get<Proof>(`${of(id)}/verify`),
+  candidates: (id: string) => get<{ items: Candidate[] }>(`${of(id)}/candidates`).then((found) => found.items),
+  act: (id: string, step: Step) => send<CaseFile>('POST', `${of(id)}/actions`, step).then(whole),
+}
+
+/** A smaller picture of a photo. */
+export const previewOf = (photo: Pick<Attachment, 'url'>, size: 'small' | 'large'): string =>
+  `${photo.url.replace('?', '/preview?')}&size=${size}`
+
+/** A component near a place. */
+export interface Neighbour {
+  code: string
+  name: string
+  lon: number
+  lat: number
+  distance_m: number
+}
+
+export const placeApi = {
+  near: (lon: number, lat: number, signal?: AbortSignal) =>
+    get<{ components: Neighbour[] }>(`/api/locate?lon=${lon}&lat=${lat}`, signal).then((found) => found.components),
+}

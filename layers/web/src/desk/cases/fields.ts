@@ -1,0 +1,48 @@
+/** What an action's fields hold while they are filled in, and as the server takes them. Pure. */
+import type { Draft } from './draft'
+import type { Action, CaseFile, Field } from './types'
+
+const LISTS = new Set(['departments', 'tags'])
+
+/** What a field begins with: what the case already knows, so that nobody types it again. */
+export function initial(field: Field, file: Pick<CaseFile, 'department' | 'assignee' | 'tags'>): unknown {
+  switch (field.type) {
+    case 'department':
+      return file.department?.code ?? ''
+    case 'tags':
+      return [...(file.tags ?? [])]
+    case 'departments':
+      return []
+    case 'scores':
+      return {}
+    default:
+      return ''
+  }
+}
+
+const isEmpty = (value: unknown): boolean =>
+  value === null || value === undefined || (typeof value === 'string' && !value.trim()) || (Array.isArray(value) && !value.length) ||
+  (typeof value === 'object' && !Array.isArray(value) && value !== null && !Object.keys(value).length)
+
+/** The required fields that are still empty. */
+export function gaps(action: Pick<Action, 'fields'>, draft: Draft): Field[] {
+  return action.fields.filter((field) => field.required && isEmpty(field.type === 'photo' ? draft.shots[field.name] : draft.values[field.name]))
+}
+
+/** Fields whose value cannot be sent as it is: a number that is none. */
+export function faults(action: Pick<Action, 'fields'>, draft: Draft): Field[] {
+  return action.fields.filter((field) => field.type === 'number' && !isEmpty(draft.values[field.name]) && !Number.isFinite(Number(draft.values[field.name])))
+}
+
+/** The payload as the server takes it: empty fields left out, numbers as numbers, photos as digests. */
+export function payload(action: Pick<Action, 'fields'>, draft: Draft): Record<string, unknown> {
+  const found: Record<string, unknown> = {}
+  for (const field of action.fields) {
+    const raw = field.type === 'photo' ? (draft.shots[field.name] ?? []).map((shot) => shot.sha256) : draft.values[field.name]
+    if (isEmpty(raw)) continue
+    if (field.type === 'number') found[field.name] = Number(raw)
+    else if (typeof raw === 'string' && !LISTS.has(field.type)) found[field.name] = raw.trim()
+    else found[field.name] = raw
+  }
+  return found
+}
