@@ -8,7 +8,8 @@ const LISTS = new Set(['departments', 'tags'])
 export function initial(field: Field, file: Pick<CaseFile, 'department' | 'assignee' | 'tags'>): unknown {
   switch (field.type) {
     case 'department':
-      return file.department?.code ?? ''
+      // Where one must be named, another one is meant.
+      return field.required ? '' : (file.department?.code ?? '')
     case 'tags':
       return [...(file.tags ?? [])]
     case 'departments':
