@@ -88,7 +88,7 @@ def detail(
         "simulated": of["simulated"],
         "return_count": of["return_count"],
         "events": [_event(e, names) for e in events],
-        "actions": [_action(a) for a in doable],
+        "actions": [action(a) for a in doable],
         "attachments": [
             {
                 "sha256": a.sha256.hex(),
@@ -173,13 +173,14 @@ def _event(event: Any, names: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     }
 
 
-def _action(action: Action) -> dict[str, Any]:
+def action(of: Action) -> dict[str, Any]:
+    """Something that can be done with a case, and what it asks for."""
     return {
-        "action": action.code,
-        "name": dict(action.name),
-        "primary": action.primary,
-        "to_state": action.target,
-        "effect": dict(action.effect),
+        "action": of.code,
+        "name": dict(of.name),
+        "primary": of.primary,
+        "to_state": of.target,
+        "effect": dict(of.effect),
         "fields": [
             {
                 "name": f.name,
@@ -188,7 +189,7 @@ def _action(action: Action) -> dict[str, Any]:
                 "label": dict(f.label),
                 **({"choices": list(f.choices)} if f.choices else {}),
             }
-            for f in action.fields
+            for f in of.fields
         ],
     }
 

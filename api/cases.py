@@ -128,18 +128,7 @@ def look(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
 @router.post("/api/cases/{case_id}/actions")
 def act(case_id: UUID, body: Act, caller: Annotated[Caller, allow("case.act")], tx: Tx) -> dict[str, Any]:
     """Take one step with a case."""
-    place = (body.lon, body.lat) if body.lon is not None and body.lat is not None else None
-    cases.act(
-        tx,
-        case_id,
-        body.action,
-        caller,
-        body.payload,
-        expected_seq=body.seq,
-        photos=[photo for name in ("photos", "photos_after") for photo in _photos(body.payload.get(name) or [])],
-        at=_aware(body.happened_at),
-        place=place,
-    )
+    take_step(tx, caller, case_id, body)
     return _detail(tx, caller, case_id)
 
 
@@ -190,6 +179,21 @@ def _report(caller: Caller, body: PublicReport, response: Response, *, kind: str
     if made.duplicate:
         response.status_code = 200
     return case_views.receipt(made)
+
+
+def take_step(tx: db.Connection, caller: Caller, case_id: UUID, body: Act) -> int:
+    """The step a body asks for; the case's new sequence number. Raises as ``gis.cases.act``, and for photos unknown."""
+    return cases.act(
+        tx,
+        case_id,
+        body.action,
+        caller,
+        body.payload,
+        expected_seq=body.seq,
+        photos=[photo for name in ("photos", "photos_after") for photo in _photos(body.payload.get(name) or [])],
+        at=_aware(body.happened_at),
+        place=(body.lon, body.lat) if body.lon is not None and body.lat is not None else None,
+    )
 
 
 def _detail(tx: Tx, caller: Caller, case_id: UUID) -> dict[str, Any]:

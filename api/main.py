@@ -19,6 +19,7 @@ from api import (
     access,
     case_page,
     cases,
+    desk,
     imports,
     live,
     logs,
@@ -82,6 +83,7 @@ def create_app() -> FastAPI:
     )
     for module in (
         access,
+        desk,  # its fixed paths below /api/cases come before the one with an id
         cases,
         case_page,
         places,

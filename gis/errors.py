@@ -59,6 +59,17 @@ MethodNotAllowed = _problem(
 NotFound = _problem("NotFound", "not_found", 404, "没有找到", "Not found")
 CaseNotFound = _problem("CaseNotFound", "case_not_found", 404, "没有这个案件", "No such case")
 BadCursor = _problem("BadCursor", "bad_cursor", 400, "翻页位置无效", "The paging cursor is not valid")
+TooManyKept = _problem(
+    "TooManyKept", "too_many_kept", 422, "保存的筛选过多，请先删除一些", "Too many saved filters: delete some first"
+)
+ExportTooLarge = _problem(
+    "ExportTooLarge",
+    "export_too_large",
+    422,
+    "导出的案件过多，请缩小筛选",
+    "Too many cases to export: narrow the filter",
+)
+NotBulk = _problem("NotBulk", "not_bulk", 422, "这个操作只能逐件办理", "This action is taken one case at a time")
 BadFilter = _problem("BadFilter", "bad_filter", 400, "筛选条件无效", "The filter is not valid")
 
 # Place

@@ -105,10 +105,10 @@ def write_errors(path: Path, found: Sequence[RowError]) -> None:
         writer.writerow(["row", "identifier", "code", "zh", "en", "value"])
         for item in found:
             texts = (item.identifier, item.code, item.zh, item.en, item.value)
-            writer.writerow([item.row, *map(_no_formula, texts)])
+            writer.writerow([item.row, *map(no_formula, texts)])
 
 
-def _no_formula(text: str) -> str:
+def no_formula(text: str) -> str:
     """A spreadsheet must not run what a stranger's file says."""
     formula = text[:1] in ("=", "+", "@", "\t", "\r") or (text[:1] == "-" and not text[1:2].isdigit())
     return f"'{text}" if formula else text

@@ -270,6 +270,20 @@ class CaseStore:
             found[name] = {values[code]: int(counts[code]) for code in np.flatnonzero(counts)}
         return found
 
+    def lights(self, mask: Mask, name: str) -> dict[str, dict[str, int]]:
+        """For each value of a facet with kept cases: how many of them show which light. ``name`` is a coded facet."""
+        texts = self.dictionaries[name].texts
+        found: dict[str, dict[str, int]] = {}
+        for light in LIGHTS:
+            counts = np.zeros(len(texts), np.int64)
+            for part in mask.parts:
+                words = part.all.words & _light(part.segment, light, mask.second, self.dictionaries["status"])
+                codes = part.segment[name][Ranked(words).rows(0, part.segment.n)]
+                counts += np.bincount(codes, minlength=len(texts))
+            for code in np.flatnonzero(counts):
+                found.setdefault(texts[code], {})[light] = int(counts[code])
+        return found
+
     def _lights(self, mask: Mask) -> dict[str, int]:
         status = self.dictionaries["status"]
         counts = {

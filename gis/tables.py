@@ -238,6 +238,21 @@ staff_role = Table(
     CheckConstraint("scope in ('town','village','duty_grid','department','own')", name="scope"),
 )
 
+saved_filter = Table(
+    "saved_filter",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("staff_id", Uuid, ForeignKey("staff.id"), nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False, comment="a case filter, gis.saved_filters.canonical"),
+    Column(
+        "columns", ARRAY(Text), nullable=False, server_default=text("'{}'"), comment="shown by the list; empty: its own"
+    ),
+    Column("shared", Boolean, nullable=False, server_default=text("false"), comment="others may use it"),
+    Column("position", Integer, nullable=False),
+    _now("made_at"),
+)
+
 shift = Table(
     "shift",
     metadata,

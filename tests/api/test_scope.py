@@ -45,6 +45,8 @@ CASELESS = {
     *("POST /api/imports/{kind}", "GET /api/imports/{run_id}"),
     *("GET /api/jobs", "POST /api/jobs/replay"),  # what the background has to do, for administrators
     *("GET /api/quarantine", "POST /api/quarantine/{row_id}"),  # refused rows, which never became cases
+    *("GET /api/saved-filters", "POST /api/saved-filters", "PUT /api/saved-filters/order"),
+    *("PUT /api/saved-filters/{filter_id}", "DELETE /api/saved-filters/{filter_id}"),
     "POST /api/cases",  # answers the sender's own report
 }
 
@@ -329,6 +331,47 @@ class Walk:
             assert 400 <= answer.status_code < 500
             assert (answer.json()["code"] != "case_not_found") is visible, (self.person.name, answer.text)
 
+    def to_do(self) -> None:
+        told = self.get("/api/todo").json()
+        for queue in [*told["queues"], *told["views"]]:
+            query = "&".join(f"{name}={value}" for name, value in queue["filter"].items())
+            found = self.pages(f"/api/cases?{query}", 50)
+            assert queue["count"] == len(found), (self.person.name, queue)
+            self.expect(found, lambda row, ids=set(found): str(row.id) in ids, "queue")
+        for queue in told["queues"]:
+            assert queue["role"] in {role for role, _, _ in self.person.grants} - ADMINS
+            assert sum(queue["lights"].values()) == queue["count"]
+        assert told["views"][0]["count"] == sum(row.status == "open" for row in self.visible)
+
+    def task_lists(self) -> None:
+        for kind in ("urge", "assist"):
+            self.expect(self.pages(f"/api/todo/tasks/{kind}?", 50), lambda row: False, "tasks")
+
+    def exports(self) -> None:
+        for query, keep in QUERIES.items():
+            text = self.get(f"/api/cases/export?format=csv&{query}").text
+            found = set(re.findall(r"^RH\d{8}-\d{6}", text, re.MULTILINE))
+            assert found == {row.number for row in self.visible if keep(row)}, (self.person.name, query)
+            assert all(row.description not in text for row in self.hidden)
+
+    def bulk(self) -> None:
+        items = [{"id": str(row.id), "seq": row.seq} for row, _ in self.some]
+        if not items:
+            return
+        body = {"action": "no_such_step", "items": items}
+        answer = self.service.post("/api/cases/bulk", json=body, headers=self.person.headers).json()
+        assert answer["done"] == 0
+        codes = [item["problem"]["code"] != "case_not_found" for item in answer["items"]]
+        assert codes == [visible for _, visible in self.some], self.person.name
+
+    def doable(self) -> None:
+        ids = [str(row.id) for row, _ in self.some]
+        if not ids:
+            return
+        answer = self.service.post("/api/cases/bulk/actions", json={"ids": ids}, headers=self.person.headers).json()
+        named = {case for action in answer["items"] for case in action["cases"]}
+        assert named <= {str(row.id) for row, visible in self.some if visible}, self.person.name
+
     def media(self) -> None:
         seen = {row.id for row in self.visible}
         for case_id, digest in self.world.photos.items():
@@ -423,6 +466,11 @@ class Walk:
 WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/cases": ("case.view", Walk.lists),
     "GET /api/cases/count": ("case.view", Walk.counts),
+    "GET /api/cases/export": ("export.make", Walk.exports),
+    "POST /api/cases/bulk": ("case.act", Walk.bulk),
+    "POST /api/cases/bulk/actions": ("case.act", Walk.doable),
+    "GET /api/todo": ("case.view", Walk.to_do),
+    "GET /api/todo/tasks/{kind}": ("case.view", Walk.task_lists),
     "GET /api/cases/{case_id}": ("case.view", Walk.details),
     "GET /api/cases/{case_id}/course": ("case.view", Walk.courses),
     "GET /api/cases/{case_id}/verify": ("case.view", Walk.proofs),

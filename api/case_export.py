@@ -1,0 +1,262 @@
+"""Cases as a table for a spreadsheet, made while it is sent. Knows files and words, not where cases come from.
+
+What people wrote must stay text: in CSV a cell that a spreadsheet would run as a formula gets an apostrophe before it,
+in XLSX every text is typed as text.
+"""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from xml.sax.saxutils import escape
+
+from gis.import_checks import no_formula
+from gis.search import ZONE
+
+Item = Mapping[str, Any]
+Cell = str | int | float | None
+#: Chinese and English.
+Words = tuple[str, str]
+
+_CHANNELS: Final[Mapping[str, Words]] = {
+    "patrol": ("巡查", "Patrol"),
+    "public": ("公众", "Public"),
+    "hotline": ("热线", "Hotline"),
+    "video": ("视频", "Video"),
+    "superior": ("上级平台", "Superior platform"),
+    "sensor": ("感知设备", "Sensor"),
+    "leader": ("领导交办", "Leader"),
+}
+_STATUSES: Final[Mapping[str, Words]] = {
+    "open": ("在办", "Open"),
+    "closed": ("已结案", "Closed"),
+    "void": ("已作废", "Void"),
+}
+_LIGHTS: Final[Mapping[str, Words]] = {
+    "green": ("按时", "On time"),
+    "yellow": ("将超期", "Due soon"),
+    "red": ("超期", "Late"),
+    "none": ("未计时", "No clock"),
+}
+_SEVERITIES: Final[Mapping[int, Words]] = {1: ("一般", "Normal"), 2: ("较重", "Serious"), 3: ("紧急", "Urgent")}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its heading, and its cell of a case as ``case_views.item`` shows it, in a language."""
+
+    name: Words
+    value: Callable[[Item, str], Cell]
+
+
+def _plain(key: str) -> Callable[[Item, str], Cell]:
+    return lambda item, _: item[key]
+
+
+def _named(key: str) -> Callable[[Item, str], Cell]:
+    return lambda item, _: item[key]["name"] if item[key] else ""
+
+
+def _told(key: str) -> Callable[[Item, str], Cell]:
+    """A pair of words in both languages that the case brings along."""
+    return lambda item, language: item[key][language] if item[key] else ""
+
+
+def _worded(key: str, words: Mapping[Any, Words]) -> Callable[[Item, str], Cell]:
+    def value(item: Item, language: str) -> Cell:
+        return _in(words[item[key]], language) if item[key] in words else str(item[key])
+
+    return value
+
+
+def _time(key: str) -> Callable[[Item, str], Cell]:
+    """Town time, to the second."""
+
+    def value(item: Item, _: str) -> Cell:
+        moment = item[key]
+        return datetime.fromisoformat(moment).astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S") if moment else ""
+
+    return value
+
+
+COLUMNS: Final[Mapping[str, Column]] = {
+    "number": Column(("案号", "Number"), _plain("number")),
+    "kind": Column(("种类", "Kind"), _plain("kind")),
+    "channel": Column(("来源", "Channel"), _worded("channel", _CHANNELS)),
+    "group": Column(("大类", "Group"), lambda item, _: item["category"]["group_name"]),
+    "category": Column(("小类", "Category"), lambda item, _: item["category"]["name"]),
+    "description": Column(("描述", "Description"), _plain("description")),
+    "address": Column(("地址", "Address"), _plain("address")),
+    "village": Column(("村居", "Village"), _named("village")),
+    "grid": Column(("单元网格", "Unit grid"), _plain("unit_grid_code")),
+    "duty_grid": Column(("责任网格", "Duty grid"), _plain("duty_grid_code")),
+    "department": Column(("责任部门", "Department"), _named("department")),
+    "status": Column(("状态", "Status"), _worded("status", _STATUSES)),
+    "state": Column(("环节", "State"), _told("state_name")),
+    "severity": Column(("紧急程度", "Severity"), _worded("severity", _SEVERITIES)),
+    "light": Column(("时限灯", "Light"), _worded("light", _LIGHTS)),
+    "remaining": Column(("剩余", "Time left"), _told("remaining")),
+    "reported": Column(("上报时间", "Reported"), _time("reported_at")),
+    "due": Column(("处置时限", "Due"), _time("due_at")),
+    "closed": Column(("结案时间", "Closed"), _time("closed_at")),
+    "rework": Column(("返工次数", "Reworks"), _plain("rework_count")),
+    "component": Column(("部件编码", "Component"), _plain("component_code")),
+    "lon": Column(("经度", "Longitude"), _plain("lon")),
+    "lat": Column(("纬度", "Latitude"), _plain("lat")),
+}
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the file says of itself: who made it, when, of which filter, and the address that opens the list."""
+
+    person: str
+    at: datetime
+    query: str
+    address: str
+    language: str
+
+    def lines(self, count: int) -> list[tuple[str, str]]:
+        """As pairs of heading and text, once it is known how many cases there were."""
+        chinese = self.language == "zh"
+        made = self.at.astimezone(ZONE).strftime("%Y-%m-%d %H:%M:%S")
+        heads = (
+            ("导出人", "导出时间", "筛选条件", "打开清单", "件数")
+            if chinese
+            else ("Exported by", "Exported at", "Filter", "Open the list", "Cases")
+        )
+        every = "全部" if chinese else "all"
+        return list(zip(heads, (self.person, made, self.query or every, self.address, str(count)), strict=True))
+
+
+def _in(words: Words, language: str) -> str:
+    return words[0] if language == "zh" else words[1]
+
+
+def as_csv(columns: Sequence[Column], pages: Iterable[Sequence[Item]], note: Note) -> Iterator[bytes]:
+    """CSV that a spreadsheet opens as UTF-8. What it is stands below the cases: the headings are its first row."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+
+    def drained() -> bytes:
+        text = buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+        return text.encode()
+
+    buffer.write("\ufeff")
+    writer.writerow([_in(column.name, note.language) for column in columns])
+    count = 0
+    for page in pages:
+        for item in page:
+            cells = (column.value(item, note.language) for column in columns)
+            writer.writerow([no_formula(cell) if isinstance(cell, str) else cell for cell in cells])
+        count += len(page)
+        yield drained()
+    writer.writerow([])
+    writer.writerows((head, no_formula(text)) for head, text in note.lines(count))
+    yield drained()
+
+
+_HEAD: Final = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+_MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
+_TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+# What XML cannot hold at all.
+_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+class _Sink(io.RawIOBase):
+    """Takes what the archive writes; :meth:`drained` hands it on."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held += data
+        return len(data)
+
+    def drained(self) -> bytes:
+        held = bytes(self._held)
+        self._held.clear()
+        return held
+
+
+def as_xlsx(columns: Sequence[Column], pages: Iterable[Sequence[Item]], note: Note) -> Iterator[bytes]:
+    """An Excel workbook: the cases under a fixed row of headings, and what it is on a second sheet."""
+    sink = _Sink()
+    chinese = note.language == "zh"
+    count = 0
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:  # type: ignore[arg-type]
+        for name, text in _frame("案件" if chinese else "Cases", "说明" if chinese else "About"):
+            archive.writestr(name, text)
+        with archive.open("xl/worksheets/sheet1.xml", "w") as sheet:
+            fixed = '<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" state="frozen"/>'
+            sheet.write(f'{_HEAD}<worksheet xmlns="{_MAIN}">{fixed}</sheetView></sheetViews><sheetData>'.encode())
+            sheet.write(_row(_in(column.name, note.language) for column in columns))
+            for page in pages:
+                sheet.write(b"".join(_row(c.value(item, note.language) for c in columns) for item in page))
+                count += len(page)
+                yield sink.drained()
+            sheet.write(b"</sheetData></worksheet>")
+        about = b"".join(_row(pair) for pair in note.lines(count))
+        archive.writestr(
+            "xl/worksheets/sheet2.xml",
+            f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>'.encode() + about + b"</sheetData></worksheet>",
+        )
+    yield sink.drained()
+
+
+def _frame(first: str, second: str) -> Iterator[tuple[str, str]]:
+    """The fixed parts of a workbook with two sheets of these names."""
+    parts = "".join(
+        f'<Override PartName="/xl/{part}.xml" ContentType="{_TYPE}.{kind}+xml"/>'
+        for part, kind in (
+            ("workbook", "sheet.main"),
+            ("worksheets/sheet1", "worksheet"),
+            ("worksheets/sheet2", "worksheet"),
+        )
+    )
+    yield (
+        "[Content_Types].xml",
+        f'{_HEAD}<Types xmlns="{_PACKAGE}/content-types"><Default Extension="rels"'
+        f' ContentType="application/vnd.openxmlformats-package.relationships+xml"/>{parts}</Types>',
+    )
+    yield (
+        "_rels/.rels",
+        f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships"><Relationship Id="rId1"'
+        f' Type="{_OFFICE}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
+    )
+    yield (
+        "xl/workbook.xml",
+        f'{_HEAD}<workbook xmlns="{_MAIN}" xmlns:r="{_OFFICE}"><sheets>'
+        f'<sheet name="{first}" sheetId="1" r:id="rId1"/><sheet name="{second}" sheetId="2" r:id="rId2"/>'
+        "</sheets></workbook>",
+    )
+    sheets = "".join(
+        f'<Relationship Id="rId{i}" Type="{_OFFICE}/worksheet" Target="worksheets/sheet{i}.xml"/>' for i in (1, 2)
+    )
+    yield (
+        "xl/_rels/workbook.xml.rels",
+        f'{_HEAD}<Relationships xmlns="{_PACKAGE}/relationships">{sheets}</Relationships>',
+    )
+
+
+def _row(cells: Iterable[Cell]) -> bytes:
+    return f"<row>{''.join(map(_cell, cells))}</row>".encode()
+
+
+def _cell(cell: Cell) -> str:
+    if cell is None or cell == "":
+        return "<c/>"
+    if isinstance(cell, str):
+        return f'<c t="inlineStr"><is><t xml:space="preserve">{escape(_ILLEGAL.sub("", cell))}</t></is></c>'
+    return f"<c><v>{cell!r}</v></c>"

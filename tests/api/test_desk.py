@@ -1,0 +1,303 @@
+"""The desk's routes: what waits for whom, kept filters, the list as a file, one step for many cases."""
+
+import csv
+import io
+import threading
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import openpyxl
+import pytest
+from sqlalchemy import insert, select, text, update
+
+from api import desk, live
+from gis import people, saved_filters
+from gis.tables import audit, case, case_task
+
+# Whose turn a state is in the standard flow, said again by hand.
+TURN = {
+    "acceptor1": {"reported"},
+    "shiftleader1": {"accepted", "checked"},
+    "dispatcher1": {"filed"},
+    "manager_D04": {"handling"},
+    "leader": set(),
+}
+
+
+# How a case is brought to each state: who takes which step.
+WAY = {
+    "reported": [],
+    "accepted": [("acceptor1", "accept")],
+    "filed": [("acceptor1", "accept"), ("shiftleader1", "file")],
+    "handling": [("acceptor1", "accept"), ("shiftleader1", "file"), ("dispatcher1", "dispatch")],
+}
+WORDS = ["=1+1", "+SUM(A1)", "@x", "-x", "普通描述", "带,逗号\n与换行", "\tTab"]
+N = 12
+
+
+@pytest.fixture
+def cases(client, login, database):
+    """Three cases in each of four states, two in the hands of D04 and one of D05; their ids by state.
+
+    Of those in handling one is late, one will be soon, one has time.
+    """
+    headers = {name: login(name) for name in ("leader", "acceptor1", "shiftleader1", "dispatcher1")}
+    components = client.get("/api/components?limit=500", headers=headers["leader"]).json()["items"]
+    found = {state: [] for state in WAY}
+    for i in range(N):
+        component, state = components[i * 7], list(WAY)[i % 4]
+        body = {
+            "catalogue": component["catalogue"],
+            "category_kind": "component",
+            "category_code": component["category_code"],
+            "component_code": component["code"],
+            "lon": component["lon"],
+            "lat": component["lat"],
+            "description": WORDS[i % len(WORDS)],
+        }
+        made = client.post("/api/cases", json=body, headers=headers["leader"]).json()
+        department = "D05" if len(found[state]) == 2 else "D04"
+        for who, action in WAY[state]:
+            step = {"action": action, "payload": {"department": department} if action == "dispatch" else {}}
+            answer = client.post(f"/api/cases/{made['id']}/actions", json=step, headers=headers[who])
+            assert answer.status_code == 200, answer.text
+        found[state].append(UUID(made["id"]))
+    now = datetime.now(UTC)
+    with database.engine.begin() as tx:
+        for i, case_id in enumerate(found["handling"]):
+            due = now + timedelta(hours=[-1, 1, 500][i])
+            times = {"due_at": due, "yellow_at": due - timedelta(hours=2), "seq": case.c.seq + 1}
+            tx.execute(update(case).where(case.c.id == case_id).values(times))
+        ids = list(tx.execute(select(case.c.id)).scalars())
+    with live.db.transaction() as tx:
+        live.store().refresh(tx, ids)
+    return found
+
+
+def test_the_to_do_of_each_role_is_what_a_slow_look_finds(client, login, database, cases):
+    now = datetime.now(UTC)
+    with database.engine.begin() as tx:
+        rows = tx.execute(select(case)).all()
+        callers = {name: people.by_username(tx, name) for name in TURN}
+    for name, turn in TURN.items():
+        told = client.get("/api/todo", headers=login(name)).json()
+        scope = callers[name].scope
+        visible = [r for r in rows if scope.everything or r.department_code in scope.departments]
+        expected = Counter(r.state for r in visible if r.state in turn)
+        assert {q["state"]: q["count"] for q in told["queues"] if q["count"]} == expected, name
+        assert {q["state"] for q in told["queues"]} == turn, name
+        for queue in told["queues"]:
+            lights = Counter(
+                "none" if r.due_at is None else "red" if r.due_at < now else "yellow" if r.yellow_at <= now else "green"
+                for r in visible
+                if r.state == queue["state"]
+            )
+            assert queue["lights"] == lights, (name, queue)
+            assert set(queue["role_name"]) == set(queue["name"]) == {"zh", "en"}
+            listed = client.get("/api/cases", params=queue["filter"] | {"limit": 50}, headers=login(name)).json()
+            assert len(listed["items"]) == queue["count"]
+            assert {item["state"] for item in listed["items"]} <= {queue["state"]}
+        views = {view["code"]: view["count"] for view in told["views"]}
+        late = [r for r in visible if r.due_at is not None and r.due_at < now]
+        assert (views["open"], views["late"]) == (len(visible), len(late)), name
+
+
+def test_a_queue_keeps_to_the_rows_its_role_holds_for(client, login, database, cases):
+    with database.engine.begin() as tx:
+        someone = people.by_username(tx, "manager_D04").id
+        tx.execute(
+            text("insert into staff_role (staff_id, role, scope, scope_code) values (:who, 'acceptor', 'town', '')"),
+            {"who": someone},
+        )
+    told = client.get("/api/todo", headers=login("manager_D04")).json()
+    counts = {(q["role"], q["state"]): q["count"] for q in told["queues"]}
+    assert counts["acceptor", "reported"] == 3
+    assert counts["department_manager", "handling"] == 2, "the third is another department's"
+
+
+def test_open_tasks_wait_for_a_person_or_a_department(client, login, database, cases):
+    past = datetime.now(UTC) - timedelta(hours=1)
+    with database.engine.begin() as tx:
+        manager = people.by_username(tx, "manager_D04").id
+        tasks = [
+            ("urge", cases["handling"][0], "D04", None, "open", past),
+            ("urge", cases["handling"][1], "D04", None, "done", past),
+            ("urge", cases["handling"][2], "D05", None, "open", None),
+            ("assist", cases["handling"][0], None, manager, "open", None),
+            ("assist", cases["handling"][2], "D04", None, "open", None),  # on a case they may not see
+        ]
+        for kind, of, department, assignee, state, due in tasks:
+            values = {"case_id": of, "id": uuid4(), "kind": kind, "department_code": department}
+            values |= {"assignee_id": assignee, "state": state, "due_at": due}
+            tx.execute(insert(case_task).values(**values, opened_seq=1, opened_at=past))
+    told = client.get("/api/todo", headers=login("manager_D04")).json()["tasks"]
+    assert told == [
+        {"kind": "assist", "count": 1, "late": 0, "mine": 1},
+        {"kind": "urge", "count": 1, "late": 1, "mine": 0},
+    ]
+    page = client.get("/api/todo/tasks/urge", headers=login("manager_D04")).json()
+    assert [item["id"] for item in page["items"]] == [str(cases["handling"][0])]
+    assert client.get("/api/todo", headers=login("dispatcher1")).json()["tasks"] == []
+
+
+def test_one_of_many_steps_is_refused_and_the_others_are_done(client, login, database, cases):
+    filed, other = cases["filed"], cases["reported"][0]
+    with database.engine.begin() as tx:
+        seqs = dict(tx.execute(select(case.c.id, case.c.seq)).all())
+        before = tx.execute(select(case).where(case.c.id == other)).one()
+    items = [{"id": str(one), "seq": seqs[one]} for one in filed]
+    items[1]["seq"] -= 1
+    items += [{"id": str(other), "seq": seqs[other]}, {"id": str(uuid4()), "seq": 1}]
+    body = {"action": "dispatch", "payload": {"note": "请尽快"}, "items": items}
+    answer = client.post("/api/cases/bulk", json=body, headers=login("dispatcher1"))
+    told = answer.json()
+    assert (answer.status_code, told["done"], told["refused"]) == (200, 2, 3)
+    assert [one["id"] for one in told["items"]] == [item["id"] for item in items]
+    assert [one.get("problem", {}).get("code") for one in told["items"]] == [
+        None,
+        "stale_case",
+        None,
+        "state_forbids",
+        "case_not_found",
+    ]
+    assert told["items"][0]["seq"] == seqs[filed[0]] + 1
+    assert told["items"][1]["problem"]["title"]
+    assert told["items"][1]["problem"]["title_en"]
+    with database.engine.begin() as tx:
+        states = dict(tx.execute(select(case.c.id, case.c.state).where(case.c.id.in_(filed))).all())
+        assert tx.execute(select(case).where(case.c.id == other)).one() == before
+    assert states == {filed[0]: "handling", filed[1]: "filed", filed[2]: "handling"}
+
+
+def test_two_dispatchers_at_once_dispatch_each_case_once(client, login, database, cases):
+    with database.engine.begin() as tx:
+        seqs = dict(tx.execute(select(case.c.id, case.c.seq).where(case.c.id.in_(cases["filed"]))).all())
+    body = {"action": "dispatch", "items": [{"id": str(one), "seq": seq} for one, seq in seqs.items()]}
+    headers, answers = login("dispatcher1"), []
+    start = threading.Barrier(2)
+
+    def press() -> None:
+        start.wait()
+        answers.append(client.post("/api/cases/bulk", json=body, headers=headers).json())
+
+    threads = [threading.Thread(target=press) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(answer["done"] for answer in answers) == len(seqs)
+    codes = {one["problem"]["code"] for answer in answers for one in answer["items"] if one["outcome"] == "refused"}
+    assert codes <= {"stale_case", "state_forbids"}
+    with database.engine.begin() as tx:
+        after = dict(tx.execute(select(case.c.id, case.c.seq).where(case.c.id.in_(cases["filed"]))).all())
+    assert after == {one: seq + 1 for one, seq in seqs.items()}
+
+
+@pytest.mark.parametrize("items", [[], [{"id": "x", "seq": 1}], [{"id": str(UUID(int=1)), "seq": 1}] * 2])
+def test_a_bulk_step_on_nothing_or_on_one_case_twice_is_malformed(client, login, items):
+    answer = client.post("/api/cases/bulk", json={"action": "accept", "items": items}, headers=login("acceptor1"))
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
+
+
+def test_what_can_be_done_with_chosen_cases(client, login, cases):
+    ids = [str(one) for one in [*cases["filed"], *cases["reported"]]]
+    told = client.post("/api/cases/bulk/actions", json={"ids": ids}, headers=login("dispatcher1")).json()["items"]
+    assert told[0]["action"] == "dispatch"
+    assert sorted(told[0]["cases"]) == sorted(map(str, cases["filed"]))
+    assert {field["name"] for field in told[0]["fields"]} >= {"department", "note"}
+    assert client.post("/api/cases/bulk/actions", json={"ids": ids}, headers=login("leader")).status_code == 200
+
+
+def test_a_csv_export_holds_the_rows_of_the_filter_and_runs_nothing(client, login, database, cases):
+    query = "state=filed,reported&status=open"
+    answer = client.get(f"/api/cases/export?format=csv&{query}", headers=login("shiftleader1"))
+    assert answer.status_code == 200, answer.text
+    assert "attachment" in answer.headers["content-disposition"]
+    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    heads = rows[0]
+    end = rows.index([])
+    cells = [dict(zip(heads, row, strict=True)) for row in rows[1:end]]
+    with database.engine.begin() as tx:
+        wanted = tx.execute(select(case).where(case.c.state.in_(["filed", "reported"]))).all()
+    assert sorted(cell["案号"] for cell in cells) == sorted(row.number for row in wanted)
+    described = {row.number: row.description for row in wanted}
+    for cell in cells:
+        raw = described[cell["案号"]]
+        assert cell["描述"] == (raw if raw[:1] not in "=+@-\t" else f"'{raw}")
+    assert any(cell["描述"].startswith("'") for cell in cells)
+    assert {cell["环节"] for cell in cells} == {"待派遣", "待受理"}
+    notes = dict(rows[end + 1 :])
+    assert notes["件数"] == str(len(wanted))
+    assert "shiftleader1" in notes["导出人"]
+    assert notes["筛选条件"] == "state=filed,reported&status=open"
+    with database.engine.begin() as tx:
+        line = tx.execute(select(audit).where(audit.c.act == "export.cases")).one()
+    assert (line.result, line.detail["count"], line.detail["filter"]["status"]) == ("ok", len(wanted), "open")
+
+
+def test_an_excel_export_opens_with_text_as_text(client, login, cases):
+    path = "/api/cases/export?format=xlsx&language=en&columns=number,description,lon,rework&status=open"
+    answer = client.get(path, headers=login("shiftleader1"))
+    book = openpyxl.load_workbook(io.BytesIO(answer.content))
+    assert book.sheetnames == ["Cases", "About"]
+    rows = list(book["Cases"].iter_rows())
+    assert [cell.value for cell in rows[0]] == ["Number", "Description", "Longitude", "Reworks"]
+    assert len(rows) == 1 + N
+    assert {cell.data_type for row in rows[1:] for cell in row[:2]} <= {"s", "inlineStr"}, "no formula"
+    assert any(row[1].value == "=1+1" for row in rows)
+    assert all(isinstance(row[2].value, float) and row[3].value == 0 for row in rows[1:])
+    about = {row[0].value: row[1].value for row in book["About"].iter_rows()}
+    assert about["Cases"] == str(N)
+    assert "/desk/cases?status=open" in about["Open the list"]
+
+
+def test_an_export_reads_on_over_its_pages(client, login, monkeypatch, cases):
+    monkeypatch.setattr(desk, "EXPORT_PAGE", 5)
+    answer = client.get("/api/cases/export?format=csv&columns=number", headers=login("shiftleader1"))
+    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    numbers = [row[0] for row in rows[1 : rows.index([])]]
+    assert len(numbers) == len(set(numbers)) == N
+
+
+def test_too_large_an_export_is_refused_and_noted(client, login, database, monkeypatch, cases):
+    monkeypatch.setattr(desk, "EXPORT_MOST", N - 1)
+    answer = client.get("/api/cases/export?format=csv", headers=login("shiftleader1"))
+    assert (answer.status_code, answer.json()["code"]) == (422, "export_too_large")
+    assert answer.json()["detail"] == {"count": N, "most": N - 1}
+    with database.engine.begin() as tx:
+        assert tx.execute(select(audit.c.result).where(audit.c.act == "export.cases")).scalar_one() == "refused"
+    assert client.get("/api/cases/export?columns=nonsense", headers=login("shiftleader1")).status_code == 422
+    assert client.get("/api/cases/export", headers=login("dispatcher1")).status_code == 403
+
+
+def test_kept_filters_belong_to_their_owner(client, login, monkeypatch):
+    mine, theirs = login("dispatcher1"), login("acceptor1")
+
+    def names(headers):
+        return [(one["name"], one["own"]) for one in client.get("/api/saved-filters", headers=headers).json()["items"]]
+
+    def keep(headers, name, query="status=open", **more):
+        return client.post("/api/saved-filters", json={"name": name, "query": query} | more, headers=headers)
+
+    first = keep(mine, "乙", "light=yellow,red,red&status=open&nonsense=1", columns=["number", "state"]).json()
+    assert first["items"][0]["query"] == "status=open&light=red,yellow"
+    second = keep(mine, "甲", shared=True).json()
+    assert names(mine) == [("乙", True), ("甲", True)]
+    assert names(theirs) == [("甲", False)]
+    body = {"name": "改名", "query": "state=filed", "shared": False}
+    for which in (first["id"], second["id"], str(uuid4())):
+        assert client.put(f"/api/saved-filters/{which}", json=body, headers=theirs).status_code == 404
+        assert client.delete(f"/api/saved-filters/{which}", headers=theirs).status_code == 404
+    client.put("/api/saved-filters/order", json={"ids": [second["id"], first["id"]]}, headers=mine)
+    client.put("/api/saved-filters/order", json={"ids": [first["id"]]}, headers=theirs)
+    assert names(mine) == [("甲", True), ("乙", True)]
+    changed = client.put(f"/api/saved-filters/{second['id']}", json=body, headers=mine).json()["items"][0]
+    assert (changed["name"], changed["query"], changed["shared"]) == ("改名", "state=filed", False)
+    assert names(theirs) == []
+    client.delete(f"/api/saved-filters/{second['id']}", headers=mine)
+    assert names(mine) == [("乙", True)]
+    assert keep(mine, " ").status_code == 422
+    assert keep(mine, "坏", "light=purple").json()["code"] == "bad_filter"
+    monkeypatch.setattr(saved_filters, "MOST", 1)
+    assert keep(mine, "多").json()["code"] == "too_many_kept"
