@@ -95,6 +95,9 @@ CategoryAmbiguous = _problem(
     "类别代码有歧义，请注明分类目录和部件/事件",
     "Ambiguous category code: name its catalogue and kind",
 )
+CategoryOff = _problem(
+    "CategoryOff", "category_off", 422, "该类别已停用，不再受理新案件", "This category takes no new cases"
+)
 CategoryMismatch = _problem(
     "CategoryMismatch", "category_mismatch", 422, "类别代码与名称不符", "Category code and name disagree"
 )
@@ -142,6 +145,21 @@ BeyondCalendar = _problem(
 # Definitions and imports
 DefinitionBad = _problem("DefinitionBad", "definition_bad", 422, "定义有误", "The definition is not valid")
 DefinitionUnknown = _problem("DefinitionUnknown", "definition_unknown", 404, "没有这个定义", "No such definition")
+StaleDefinition = _problem(
+    "StaleDefinition",
+    "stale_definition",
+    409,
+    "定义已被他人发布新版本，请对照后再发布",
+    "Somebody published another version; compare before you publish",
+)
+StaleDraft = _problem(
+    "StaleDraft",
+    "stale_draft",
+    409,
+    "草稿已被他人保存，您的修改没有写入",
+    "Somebody else saved the draft; your change was not stored",
+)
+SheetBad = _problem("SheetBad", "sheet_bad", 422, "工作簿无法读取", "The workbook cannot be read")
 MappingBad = _problem("MappingBad", "mapping_bad", 422, "映射文件有误", "The mapping file is not valid")
 FileUnreadable = _problem("FileUnreadable", "file_unreadable", 422, "文件无法读取", "The file cannot be read")
 ImportRefused = _problem("ImportRefused", "import_refused", 422, "导入被整体拒绝", "The import was refused as a whole")

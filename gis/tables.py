@@ -200,7 +200,21 @@ definition = Table(
     Column("valid_to", DateTime(timezone=True)),
     Column("published_by", Text, nullable=False, server_default="system"),
     _now("published_at"),
+    Column("note", Text, nullable=False, server_default="", comment="why it was published"),
     CheckConstraint("version > 0", name="version"),
+)
+
+definition_draft = Table(
+    "definition_draft",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("revision", Integer, nullable=False, comment="counts every saving: who saves says which one they saw"),
+    Column("base_version", Integer, nullable=False, comment="the newest version when the draft was begun; 0: none"),
+    Column("body", JSONB, nullable=False),
+    Column("by_id", Uuid),
+    Column("by", Text, nullable=False),
+    _now("updated_at"),
 )
 
 department = Table(
