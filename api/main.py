@@ -20,6 +20,9 @@ from api import (
     case_page,
     cases,
     desk,
+    definitions,
+    duty_lists,
+    filing_standards,
     imports,
     live,
     logs,
@@ -95,6 +98,9 @@ def create_app() -> FastAPI:
         live,
         maps,
         tiles,
+        definitions,
+        duty_lists,
+        filing_standards,
     ):
         app.include_router(module.router)
     _health(app)

@@ -6,7 +6,7 @@ Knows the town and its cases; the rules' meaning is known by gis.routing.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -185,4 +185,5 @@ def after_cursor(moved: Sequence[Past], cursor: str) -> Sequence[Past]:
 
 def cursor_of(last: Past) -> str:
     """The cursor of the page that follows this case."""
-    return f"{last.reported_at.isoformat()}~{last.id}"
+    # Z instead of +00:00: a plus in an address is a space.
+    return f"{last.reported_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}~{last.id}"

@@ -158,10 +158,9 @@ class _Above:
         elif not line["category_code"] and not line["category_name"]:
             inherited.append("category_code")
         cells = {column: line[column] for column in COLUMNS}
-        if all(not cells[column] for column in ("limit", *_LIMITS)):
-            inherited += [column for column in ("limit", *_LIMITS) if self._cells.get(column)]
-            cells |= {column: self._cells.get(column, "") for column in ("limit", *_LIMITS)}
-        for column in (*_UNITS, "closing", "text"):
+        # One limit for all classes is the row's own word on each of them.
+        limits = () if cells["limit"] else ("limit", *_LIMITS) if not any(cells[c] for c in _LIMITS) else _LIMITS
+        for column in (*limits, *_UNITS, "closing", "text"):
             if not cells[column] and self._cells.get(column):
                 cells[column] = self._cells[column]
                 inherited.append(column)

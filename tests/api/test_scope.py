@@ -23,7 +23,7 @@ from PIL import Image
 from sqlalchemy import insert, text
 
 from api import live
-from gis import cases, events, files, geometry, measures, people
+from gis import cases, definitions, events, files, geometry, measures, people
 from gis.case_rows import Photo
 from gis.search import CaseFilter
 from gis.settings import settings
@@ -48,6 +48,14 @@ CASELESS = {
     *("GET /api/saved-filters", "POST /api/saved-filters", "PUT /api/saved-filters/order"),
     *("PUT /api/saved-filters/{filter_id}", "DELETE /api/saved-filters/{filter_id}"),
     "POST /api/cases",  # answers the sender's own report
+    # What a city may change, and what of it is drafted: no case is told.
+    *("GET /api/definitions", "POST /api/definitions/{kind}/{code}/check", "GET /api/definitions/{kind}/{code}/diff"),
+    *(f"{method} /api/definitions/{{kind}}/{{code}}/draft" for method in ("GET", "PUT", "DELETE")),
+    *(f"{method} /api/definitions/{{kind}}/{{code}}/versions" for method in ("GET", "POST")),
+    *("GET /api/definitions/{kind}/{code}/versions/{which}", "POST /api/definitions/{kind}/{code}/rollback"),
+    *("PUT /api/categories/{category}/status", "GET /api/areas", "GET /api/areas/{area}"),
+    *("GET /api/duty-list/audit", "GET /api/duty-list/export", "POST /api/duty-list/import"),
+    *("GET /api/filing-standard", "GET /api/filing-standard/export", "POST /api/filing-standard/import"),
 }
 
 
@@ -133,6 +141,7 @@ def world(database, tmp_path, monkeypatch) -> World:
         assert len(villages) == 3
         staffed = hire(tx, hired(villages, sorted({g.duty_grid_code for g in grids})))
         photos = report_everywhere(tx, grids, staffed, chance, tmp_path)
+        announce_another_duty_list(tx)
         measures.recompute(tx)
         rows = list(tx.execute(text('select * from "case"')).all())
     assert len(rows) == CASES
@@ -203,6 +212,14 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
             )
         )
     return photos
+
+
+def announce_another_duty_list(tx: Any) -> None:
+    """Version 2, by which every case will be another department's: what a replay tells of."""
+    body = dict(definitions.current(tx, "duty_list").body)
+    rules = [rule | {"department": "D26"} for rule in body["rules"]]
+    next_year = datetime.now(UTC) + timedelta(days=365)
+    assert definitions.publish(tx, "duty_list", body["code"], body | {"rules": rules}, next_year) == 2
 
 
 def a_photo(n: int) -> bytes:
@@ -406,6 +423,17 @@ class Walk:
                 found = self.pages(f"/api/statistics/{measure}/cases?{query}", 17)
                 self.expect(found, lambda row, a=counted, b=keep: a(row) and b(row), f"{measure} {query}")
 
+    def replays(self) -> None:
+        """The list in force asked about all cases anew: which it looks at, and which now lie elsewhere than it says."""
+        path = "/api/duty-list/replay?which=2&days=60"
+        if "definition.view" not in self.person.permissions:
+            answer = self.service.get(path, headers=self.person.headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), self.person.name
+            return
+        told = self.get(path).json()
+        assert (told["cases"], told["moved"]) == (len(self.visible), len(self.visible)), self.person.name
+        self.expect(self.pages(path, 17), lambda row: True, "replay")
+
     def figures(self) -> None:
         told = {figure["code"]: figure["value"] for figure in self.get("/api/figures").json()["figures"]}
         today = local_day(datetime.now(UTC))
@@ -483,6 +511,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/places": ("map.view", Walk.places),
     "GET /api/maps/folium": ("export.make", Walk.folium),
     "GET /api/stream": ("case.view", Walk.stream),
+    "GET /api/duty-list/replay": ("case.view", Walk.replays),
 }
 
 
