@@ -142,6 +142,40 @@ BeyondCalendar = _problem(
     "The working calendar does not reach that far",
 )
 
+# The command centre
+ShiftOverlap = _problem(
+    "ShiftOverlap", "shift_overlap", 409, "此人在这段时间已有班次", "This person already has a shift at that time"
+)
+ShiftUnknown = _problem(
+    "ShiftUnknown", "shift_unknown", 409, "班次已被他人改动，请刷新", "Somebody else changed that shift; reload"
+)
+ShiftSpan = _problem(
+    "ShiftSpan",
+    "shift_span",
+    422,
+    "班次须在 24 小时以内，且止于起之后",
+    "A shift ends after it begins, within 24 hours",
+)
+NotOnPost = _problem("NotOnPost", "not_on_post", 422, "此人没有这个岗位的角色", "This person does not hold that role")
+StaffUnknown = _problem("StaffUnknown", "staff_unknown", 422, "没有这个人员", "No such person")
+WrongPassword = _problem(
+    "WrongPassword", "wrong_password", 403, "密码不对，未签字", "Wrong password; nothing was signed"
+)
+SignerForbidden = _problem(
+    "SignerForbidden", "signer_forbidden", 403, "须由接班的同岗位人员签字", "The next person on that post has to sign"
+)
+AlreadySigned = _problem("AlreadySigned", "already_signed", 409, "已有人签字接班", "Somebody has signed it already")
+EntryUnknown = _problem("EntryUnknown", "entry_unknown", 422, "没有这条日志", "No such entry of the log")
+PeriodUnfinished = _problem(
+    "PeriodUnfinished", "period_unfinished", 422, "这个时段还没有开始", "That period has not begun yet"
+)
+DeviceState = _problem(
+    "DeviceState", "device_state", 409, "设备当前状态不允许这个操作", "The device's state does not allow this"
+)
+DeviceKnown = _problem(
+    "DeviceKnown", "device_known", 409, "已有相同标签或识别号的设备", "A device has that label or key already"
+)
+
 # Definitions and imports
 DefinitionBad = _problem("DefinitionBad", "definition_bad", 422, "定义有误", "The definition is not valid")
 DefinitionUnknown = _problem("DefinitionUnknown", "definition_unknown", 404, "没有这个定义", "No such definition")

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import DateTime, bindparam, func, literal, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from gis import category_status, definitions, errors, map_layers, people, workflow
+from gis import category_status, definitions, duty, errors, map_layers, people, workflow
 from gis.catalogue import Catalogue, FilingStandard
 from gis.category_status import CategoryStatus
 from gis.db import Connection
@@ -53,6 +53,7 @@ definitions.register("workflow", workflow.parse)
 definitions.register("case_kind", parse_case_kind)
 definitions.register("role", people.parse_roles)
 definitions.register("layer", map_layers.parse_layer)
+definitions.register("duty_plan", duty.Plan.from_body)
 definitions.register(category_status.KIND, CategoryStatus.from_body)
 
 # Whoever publishes one waits for the others to be done: two that fit what is in force may not fit each other.
