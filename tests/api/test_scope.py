@@ -56,6 +56,15 @@ CASELESS = {
     *("PUT /api/categories/{category}/status", "GET /api/areas", "GET /api/areas/{area}"),
     *("GET /api/duty-list/audit", "GET /api/duty-list/export", "POST /api/duty-list/import"),
     *("GET /api/filing-standard", "GET /api/filing-standard/export", "POST /api/filing-standard/import"),
+    *("GET /api/shifts", "GET /api/shifts/mine", "GET /api/shifts/crew", "GET /api/shifts/now"),
+    *("POST /api/shifts/plan", "POST /api/shifts/copy", "POST /api/shifts/swap", "POST /api/shifts/import"),
+    *("GET /api/shifts/export", "GET /api/periods", "PUT /api/periods/{period_id}", "DELETE /api/periods/{period_id}"),
+    *("GET /api/devices", "POST /api/devices", "POST /api/devices/{device_id}/steps"),
+    # The centre's papers, refused to who sees a part of the town (tests/api/test_centre.py).
+    *("GET /api/handovers", "GET /api/handovers/{handover_id}", "POST /api/handovers"),
+    *("POST /api/handovers/{handover_id}/sign", "GET /api/duty-log", "POST /api/duty-log", "GET /api/duty-log/export"),
+    *("GET /api/duty-log/{entry_id}/photo", "GET /api/reports", "POST /api/reports", "GET /api/reports/{report_id}"),
+    "GET /api/reports/{report_id}/export",
 }
 
 
@@ -446,6 +455,43 @@ class Walk:
             row.status == "closed" and local_day(row.closed_at) == today for row in self.visible
         )
 
+    def whole_town(self) -> bool:
+        """Whether the centre's papers are open to this person; else they are refused."""
+        everything = any(scope == "town" and role not in ADMINS for role, scope, _ in self.person.grants)
+        answer = self.service.get("/api/handovers/draft", headers=self.person.headers)
+        assert answer.status_code == (200 if everything else 403), self.person.name
+        return everything
+
+    def draft(self) -> None:
+        if self.whole_town():
+            told = {f["code"]: f["n"] for f in self.get("/api/handovers/draft").json()["figures"]}
+            assert told["open"] == sum(row.status == "open" for row in self.visible), self.person.name
+
+    def board(self) -> None:
+        told = self.get("/api/board").json()
+        opened = [row for row in self.visible if row.status == "open"]
+        overdue = [row for row in opened if late(row)]
+        for code, rows in (("open", opened), ("late", overdue)):
+            assert told["lists"][code]["n"] == len(rows), (self.person.name, code)
+            assert told["lists"][code]["by"]["village"] == Counter(row.village_code for row in rows)
+        assert {item["id"] for item in told["longest"]} <= {str(row.id) for row in overdue}
+        assert len(told["longest"]) == min(12, len(overdue))
+
+    def report(self) -> None:
+        today = local_day(datetime.now(UTC))
+        told = self.get(f"/api/reports/preview?period=month&day={today}").json()
+        counted = [row for row in self.visible if row.status != "void" and told["since"] <= local_day(row.reported_at)]
+        assert told["totals"]["reported"] == len(counted), self.person.name
+        assert {line["key"] for line in told["by"]["village"] if line["values"].get("reported")} == {
+            row.village_code for row in counted
+        }
+
+    def balance(self) -> None:
+        opened = [row for row in self.visible if row.status == "open"]
+        told = {load["code"]: load["open"] for load in self.get("/api/balance").json()["items"] if load["open"]}
+        assert told == Counter(row.duty_grid_code for row in opened), self.person.name
+        assert self.get("/api/balance/export").content[:2] == b"PK"
+
     def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
         for tile in sorted(self.tiles[z]):
             body = self.get(f"/tiles/{layer}/{tile}.mvt?{query}").content
@@ -509,6 +555,11 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
     "GET /api/figures": ("case.view", Walk.figures),
     "GET /api/places": ("map.view", Walk.places),
+    "GET /api/board": ("statistics.view", Walk.board),
+    "GET /api/reports/preview": ("statistics.view", Walk.report),
+    "GET /api/balance": ("statistics.view", Walk.balance),
+    "GET /api/balance/export": ("statistics.view", Walk.balance),
+    "GET /api/handovers/draft": ("shift.work", Walk.draft),
     "GET /api/maps/folium": ("export.make", Walk.folium),
     "GET /api/stream": ("case.view", Walk.stream),
     "GET /api/duty-list/replay": ("case.view", Walk.replays),
