@@ -1,7 +1,7 @@
 """Routes of cases: report, list, count, look at, act on; photos; the public's way in."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -14,6 +14,7 @@ from api.access import Filtered, Throttle, Tx, allow, anyone
 from gis import cases, db, errors, files, geometry, register, search
 from gis.case_rows import Photo
 from gis.cases import Report
+from gis.intake_form import Promise
 from gis.people import PUBLIC, Caller
 from gis.rulebook import flow_of, rulebook
 from gis.settings import settings
@@ -40,17 +41,27 @@ class PublicReport(BaseModel):
     address: str = Field("", max_length=1000)
     occurred_at: datetime | None = None
     photos: list[str] = Field(default_factory=list, max_length=9)
+    form: dict[str, Any] | None = None
     simulated: bool = False
 
 
+class Commitment(BaseModel):
+    """What of the form is handed in later, and until when."""
+
+    fields: list[str] = Field(max_length=20)
+    until: date
+
+
 class StaffReport(PublicReport):
-    """What staff and platforms report."""
+    """What staff and platforms report. ``tags`` are codes of campaigns."""
 
     kind: str = Field("case", max_length=30)
     channel: str = Field("patrol", max_length=30)
     condition_code: str = Field("", max_length=30)
     severity: int | None = Field(None, ge=1, le=3)
     extra: dict[str, Any] = Field(default_factory=dict)
+    commitment: Commitment | None = None
+    tags: list[str] = Field(default_factory=list, max_length=20)
 
 
 class Act(BaseModel):
@@ -158,15 +169,20 @@ def photo(sha256: str, case: UUID, caller: Viewer, tx: Tx) -> Response:
 
 
 def _report(caller: Caller, body: PublicReport, response: Response, *, kind: str, channel: str) -> dict[str, Any]:
-    values = body.model_dump(exclude={"id", "photos", "occurred_at", "kind", "channel"})
+    values = body.model_dump(exclude={"id", "photos", "occurred_at", "kind", "channel", "commitment", "tags"})
     values["simulated"] &= settings().demo  # outside the demo nobody marks a real report as simulated
+    if values["form"] is None and not (caller.machine or values["simulated"]):
+        values["form"] = {}  # platforms and simulated people know no forms; whoever else leaves it out left it empty
+    promise = body.commitment if isinstance(body, StaffReport) else None
     sent = Report(
         **values,
         id=body.id or uuid4(),
         kind=kind,
         channel=channel,
         occurred_at=_aware(body.occurred_at),
-        photos=tuple(_photos(body.photos)),
+        photos=tuple(_photos(_every_photo(body))),
+        promise=Promise(tuple(promise.fields), promise.until) if promise else None,
+        tags=tuple(body.tags) if isinstance(body, StaffReport) else (),
     )
     # Its own transaction, ended before the answer as every other: here it costs one change of thread instead of three,
     # and holds no connection while photos are read.
@@ -194,6 +210,12 @@ def take_step(tx: db.Connection, caller: Caller, case_id: UUID, body: Act) -> in
         at=_aware(body.happened_at),
         place=(body.lon, body.lat) if body.lon is not None and body.lat is not None else None,
     )
+
+
+def _every_photo(body: PublicReport) -> list[str]:
+    """The report's photos and those its form holds, each once."""
+    told = [digest for value in (body.form or {}).values() if isinstance(value, list) for digest in value]
+    return list(dict.fromkeys(str(digest) for digest in [*body.photos, *told]))
 
 
 def _detail(tx: Tx, caller: Caller, case_id: UUID) -> dict[str, Any]:

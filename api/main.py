@@ -17,16 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     access,
-    board,
     case_page,
     cases,
-    centre,
-    definitions,
     desk,
-    devices,
-    duty_lists,
-    filing_standards,
     imports,
+    intake,
     live,
     logs,
     maps,
@@ -34,8 +29,6 @@ from api import (
     phone,
     places,
     quarantine,
-    reports,
-    shifts,
     statistics,
     tiles,
     tracks,
@@ -45,11 +38,6 @@ from gis import errors, schema
 from gis.settings import ROOT, settings
 
 log = structlog.get_logger("api")
-# The fixed paths of `desk` below /api/cases come before the one with an id.
-_ROUTES = (
-    *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
-    *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices),
-)
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login")
 JSON_LIMIT = 2 * 2**20
@@ -94,7 +82,22 @@ def create_app() -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for module in _ROUTES:
+    for module in (
+        access,
+        desk,  # its fixed paths below /api/cases come before the one with an id
+        cases,
+        case_page,
+        intake,
+        places,
+        statistics,
+        tracks,
+        imports,
+        operations,
+        quarantine,
+        live,
+        maps,
+        tiles,
+    ):
         app.include_router(module.router)
     _health(app)
     _pages(app)

@@ -15,12 +15,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from gis import areas, case_clock, case_rows, errors, events, geometry, workflow
+from gis import areas, case_clock, case_rows, errors, events, geometry, intake_form, personal, workflow
 from gis.case_clock import AHEAD, TIMEOUT, Moments
 from gis.case_rows import Photo, append, attach, make_event
 from gis.catalogue import Category, resolve
 from gis.db import Connection
 from gis.digest import sm3
+from gis.intake_form import Promise, Told
 from gis.people import SYSTEM, Caller
 from gis.routing import RoutingFacts
 from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, rulebook
@@ -44,7 +45,8 @@ _CODE_LETTERS = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 class Report:
     """What is reported. ``lon``/``lat`` in ``crs``; times with zone. ``catalogue`` and ``category_kind`` may be empty
     only where the code is unambiguous without them; ``severity`` (1 normal, 2 serious, 3 urgent) None means what the
-    filing standard says of the condition."""
+    filing standard says of the condition. ``form`` holds the values of the form of its kind and channel; None from
+    senders that know no forms. ``tags`` are codes of campaigns the case belongs to."""
 
     category_code: str
     lon: float
@@ -66,6 +68,9 @@ class Report:
     photos: tuple[Photo, ...] = ()
     simulated: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    form: Mapping[str, Any] | None = None
+    promise: Promise | None = None
+    tags: tuple[str, ...] = ()
 
     def digest(self) -> bytes:
         """Of what the sender sent: the same id with another digest is a conflict."""
@@ -82,7 +87,10 @@ class Report:
             "photos": sorted(p.sha256.hex() for p in self.photos),
             "extra": dict(self.extra),
         }
-        return sm3(json.dumps(sent, ensure_ascii=False, sort_keys=True, default=str).encode())
+        if not self.form:
+            return sm3(_canonical(sent))
+        # A form may hold a telephone number: from a bare digest it could be guessed.
+        return personal.keyed("report", _canonical(sent | {"form": dict(self.form), "tags": sorted(self.tags)}))
 
     def check_storable(self) -> None:
         """Raises ``Malformed`` for what no database row or JSON can hold, or an ``extra`` of more than 10 kB."""
@@ -90,12 +98,16 @@ class Report:
             if isinstance(value, str) and not workflow.storable(value):
                 raise errors.Malformed(field=name, why="a null character or half a surrogate pair")
         try:
-            extra = json.dumps(dict(self.extra), ensure_ascii=False, allow_nan=False)
+            extra = json.dumps([dict(self.extra), dict(self.form or {})], ensure_ascii=False, allow_nan=False)
             size = len(extra.encode())
         except (TypeError, ValueError, RecursionError) as error:
             raise errors.Malformed(field="extra", why=str(error)[:200]) from error
         if size > EXTRA_MAX or _ESCAPED_NULL.search(extra):
             raise errors.Malformed(field="extra", longest=EXTRA_MAX, why="too long or with a null character")
+
+
+def _canonical(sent: Mapping[str, Any]) -> bytes:
+    return json.dumps(sent, ensure_ascii=False, sort_keys=True, default=str).encode()
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,8 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
 
     The same id with the same content answers the first receipt again, whatever the town has changed since. Raises
     ``IdConflict`` for other content, the place problems of ``gis.geometry``, the category problems of
-    ``gis.catalogue``, ``CategoryOff``, ``ComponentUnknown``, ``RoleForbids`` and ``Malformed``.
+    ``gis.catalogue``, those of ``gis.intake_form.read``, ``ComponentUnknown``, ``RoleForbids`` and ``Malformed``.
+    A second report of a number the channel has given to a case answers that case's receipt, whatever else it says.
     """
     sent.check_storable()
     try:
@@ -153,13 +166,6 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             catalogue=catalogue,
             in_use=book.town_catalogue,
         )
-    if closed := book.category_status.reason(category.kind, category.code):
-        raise errors.CategoryOff(
-            f"“{category.name}”已停用，不再受理新案件：{closed}",
-            f"{category.name} takes no new cases: {closed}",
-            category=f"{category.kind}:{category.code}",
-            reason=closed,
-        )
     condition = book.filing_standard.condition(category.kind, category.code, sent.condition_code)
     severity = sent.severity or condition.severity
     lon, lat = geometry.to_4490(float(sent.lon), float(sent.lat), sent.crs)
@@ -177,6 +183,25 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             component_units=_component_units(tx, sent, catalogue, category),
         )
     )
+    told = intake_form.read(
+        tx,
+        book,
+        kind=kind.code,
+        channel=sent.channel,
+        given=sent.form,
+        promise=sent.promise,
+        tags=sent.tags,
+        category=category,
+        severity=severity,
+        place=place,
+        at=reported_at,
+    )
+    if told.external:
+        known = intake_form.first_of(tx, sent.channel, told.external)
+        if known is not None:
+            first = _again(tx, known, None)
+            assert first is not None  # a case is never deleted
+            return first
     flow = book.workflow(routing.workflow or kind.workflow)
     prefix = kind.number_prefix or book.number_prefix
     facts = {
@@ -207,10 +232,11 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         "occurred_at": occurred_at,
         "reported_at": reported_at,
         "simulated": sent.simulated,
+        "extra": dict(sent.extra) | ({"form": dict(told.values)} if told.values else {}),
     }
     # Reporting comes before any row a scope could cover: here a role counts wherever it holds.
     step = workflow.begin(flow, facts, {g.role for g in caller.grants}, {})
-    return _open(tx, sent, facts, step, caller)
+    return _open(tx, sent, facts, step, caller, told)
 
 
 def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: datetime, now: datetime) -> Any:
@@ -249,16 +275,20 @@ def _component_units(tx: Connection, sent: Report, catalogue: str, category: Cat
     return row.competent_unit, row.owner_unit, row.maintenance_unit
 
 
-def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, caller: Caller) -> Receipt:
+def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, caller: Caller, told: Told) -> Receipt:
     """Write the case and its first event in one statement; where the id is taken, answer as the first time."""
     lon, lat = facts["lon"], facts["lat"]
-    told = {name: facts[name] for name in _TOLD} | {
+    payload = {name: facts[name] for name in _TOLD} | {
         "sent": {"crs": sent.crs, "x": float(sent.lon), "y": float(sent.lat)},
         "rule_id": facts["routing"]["rule_id"],
         "department": facts["department_code"],
         "photos": [p.sha256.hex() for p in sent.photos],
     }
-    event = make_event(sent.id, 1, events.GENESIS, step, None, caller, facts["occurred_at"], told, (lon, lat))
+    if told.tags:
+        payload["tags"] = list(told.tags)
+    if told.promised and told.until:
+        payload["promised"] = {"fields": list(told.promised), "until": told.until.isoformat()}
+    event = make_event(sent.id, 1, events.GENESIS, step, None, caller, facts["occurred_at"], payload, (lon, lat))
     digest, state = sent.digest(), step.state
     row = {
         **facts,
@@ -273,7 +303,6 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
         "content_digest": digest,
         "seq": 1,
         "last_hash": event["hash"],
-        "extra": dict(sent.extra),
     }
     opened = case_rows.open_case(tx, row, event)
     if opened is None:
@@ -282,6 +311,7 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
         return first
     if sent.photos:
         attach(tx, event, sent.photos, "before")
+    intake_form.write(tx, sent.id, facts["channel"], told, caller, facts["reported_at"])
     return Receipt(
         sent.id,
         opened.number,
@@ -295,8 +325,8 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
     )
 
 
-def _again(tx: Connection, case_id: UUID, digest: bytes) -> Receipt | None:
-    """The first receipt of a case, if there is one. Raises ``IdConflict`` when its content was another."""
+def _again(tx: Connection, case_id: UUID, digest: bytes | None) -> Receipt | None:
+    """The first receipt of a case, if there is one. Raises ``IdConflict`` when its content was not of ``digest``."""
     row = tx.execute(
         select(case, case_event.c.hash, department.c.name.label("department_name"))
         .join(case_event, (case_event.c.case_id == case.c.id) & (case_event.c.seq == 1))
@@ -305,7 +335,7 @@ def _again(tx: Connection, case_id: UUID, digest: bytes) -> Receipt | None:
     ).first()
     if row is None:
         return None
-    if row.content_digest != digest:
+    if digest is not None and row.content_digest != digest:
         raise errors.IdConflict(id=str(case_id), number=row.number)
     return Receipt(
         case_id,

@@ -35,3 +35,15 @@ def login(client) -> Callable[[str], dict[str, str]]:
         return {"Authorization": f"Bearer {answer.json()['token']}"}
 
     return headers
+
+
+@pytest.fixture
+def spot(client):
+    """A point in the town with its facts."""
+    west, south, east, north = client.get("/api/town").json()["bbox"]
+    for i in range(1, 40):
+        lon, lat = west + (east - west) * (i / 40), (south + north) / 2
+        answer = client.get("/api/locate", params={"lon": lon, "lat": lat})
+        if answer.status_code == 200:
+            return {"lon": lon, "lat": lat, "facts": answer.json()}
+    raise AssertionError("no point of the middle line lies in the town")

@@ -11,18 +11,6 @@ from PIL import Image
 PROBLEM = "application/problem+json"
 
 
-@pytest.fixture
-def spot(client):
-    """A point in the town with its facts."""
-    west, south, east, north = client.get("/api/town").json()["bbox"]
-    for i in range(1, 40):
-        lon, lat = west + (east - west) * (i / 40), (south + north) / 2
-        answer = client.get("/api/locate", params={"lon": lon, "lat": lat})
-        if answer.status_code == 200:
-            return {"lon": lon, "lat": lat, "facts": answer.json()}
-    raise AssertionError("no point of the middle line lies in the town")
-
-
 def a_report(spot, **changes):
     return {
         "catalogue": "cjt214-2007",

@@ -23,11 +23,11 @@ from PIL import Image
 from sqlalchemy import insert, text
 
 from api import live
-from gis import cases, definitions, events, files, geometry, measures, people
+from gis import cases, events, files, geometry, measures, people, personal
 from gis.case_rows import Photo
 from gis.search import CaseFilter
 from gis.settings import settings
-from gis.tables import case, staff, staff_role
+from gis.tables import case, case_code, case_person, intake_exception, staff, staff_role
 from layers import folium_map
 from tests.api.test_access import OPEN, routes
 
@@ -35,6 +35,7 @@ CASES = 44
 DEPARTMENTS = ("D02", "D03", "D04", "D05")
 ADMINS = {"sys_admin", "security_admin", "audit_admin"}
 ZONE = ZoneInfo("Asia/Shanghai")
+PHONE = "13800001234"
 NOBODYS = "01890000-0000-7000-8000-000000000000"
 
 # Routes that need a login and show no case, each a decision. Every other one is walked below.
@@ -48,23 +49,7 @@ CASELESS = {
     *("GET /api/saved-filters", "POST /api/saved-filters", "PUT /api/saved-filters/order"),
     *("PUT /api/saved-filters/{filter_id}", "DELETE /api/saved-filters/{filter_id}"),
     "POST /api/cases",  # answers the sender's own report
-    # What a city may change, and what of it is drafted: no case is told.
-    *("GET /api/definitions", "POST /api/definitions/{kind}/{code}/check", "GET /api/definitions/{kind}/{code}/diff"),
-    *(f"{method} /api/definitions/{{kind}}/{{code}}/draft" for method in ("GET", "PUT", "DELETE")),
-    *(f"{method} /api/definitions/{{kind}}/{{code}}/versions" for method in ("GET", "POST")),
-    *("GET /api/definitions/{kind}/{code}/versions/{which}", "POST /api/definitions/{kind}/{code}/rollback"),
-    *("PUT /api/categories/{category}/status", "GET /api/areas", "GET /api/areas/{area}"),
-    *("GET /api/duty-list/audit", "GET /api/duty-list/export", "POST /api/duty-list/import"),
-    *("GET /api/filing-standard", "GET /api/filing-standard/export", "POST /api/filing-standard/import"),
-    *("GET /api/shifts", "GET /api/shifts/mine", "GET /api/shifts/crew", "GET /api/shifts/now"),
-    *("POST /api/shifts/plan", "POST /api/shifts/copy", "POST /api/shifts/swap", "POST /api/shifts/import"),
-    *("GET /api/shifts/export", "GET /api/periods", "PUT /api/periods/{period_id}", "DELETE /api/periods/{period_id}"),
-    *("GET /api/devices", "POST /api/devices", "POST /api/devices/{device_id}/steps"),
-    # The centre's papers, refused to who sees a part of the town (tests/api/test_centre.py).
-    *("GET /api/handovers", "GET /api/handovers/{handover_id}", "POST /api/handovers"),
-    *("POST /api/handovers/{handover_id}/sign", "GET /api/duty-log", "POST /api/duty-log", "GET /api/duty-log/export"),
-    *("GET /api/duty-log/{entry_id}/photo", "GET /api/reports", "POST /api/reports", "GET /api/reports/{report_id}"),
-    "GET /api/reports/{report_id}/export",
+    *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
 
@@ -150,7 +135,6 @@ def world(database, tmp_path, monkeypatch) -> World:
         assert len(villages) == 3
         staffed = hire(tx, hired(villages, sorted({g.duty_grid_code for g in grids})))
         photos = report_everywhere(tx, grids, staffed, chance, tmp_path)
-        announce_another_duty_list(tx)
         measures.recompute(tx)
         rows = list(tx.execute(text('select * from "case"')).all())
     assert len(rows) == CASES
@@ -197,6 +181,7 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
         made = cases.report(tx, desk, sent)
         if picture:
             photos[made.id] = hashlib.sha256(picture).hexdigest()
+        told_by_one_caller(tx, made)
         status = chance.choice(("open", "open", "open", "closed", "void"))
         due, handled = reported + timedelta(hours=chance.choice((2, 400))), min(reported + timedelta(hours=3), now)
         tx.execute(
@@ -223,12 +208,14 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
     return photos
 
 
-def announce_another_duty_list(tx: Any) -> None:
-    """Version 2, by which every case will be another department's: what a replay tells of."""
-    body = dict(definitions.current(tx, "duty_list").body)
-    rules = [rule | {"department": "D26"} for rule in body["rules"]]
-    next_year = datetime.now(UTC) + timedelta(days=365)
-    assert definitions.publish(tx, "duty_list", body["code"], body | {"rules": rules}, next_year) == 2
+def told_by_one_caller(tx: Any, made: cases.Receipt) -> None:
+    """All cases have the same caller, a number of another platform, and something promised."""
+    who, name = personal.pseudonym(PHONE), "caller_phone"
+    sealed = personal.seal(PHONE, f"{made.id} {name}")
+    tx.execute(insert(case_person).values(case_id=made.id, field=name, sealed=sealed, subject=who))
+    tx.execute(insert(case_code).values(case_id=made.id, channel="superior", code=f"SJ-{made.number}"))
+    promised = {"kind": "commitment", "reason": "evidence", "until": "2026-01-01", "by": "x", "subject": who}
+    tx.execute(insert(intake_exception).values(id=uuid4(), case_id=made.id, **promised))
 
 
 def a_photo(n: int) -> bytes:
@@ -432,17 +419,6 @@ class Walk:
                 found = self.pages(f"/api/statistics/{measure}/cases?{query}", 17)
                 self.expect(found, lambda row, a=counted, b=keep: a(row) and b(row), f"{measure} {query}")
 
-    def replays(self) -> None:
-        """The list in force asked about all cases anew: which it looks at, and which now lie elsewhere than it says."""
-        path = "/api/duty-list/replay?which=2&days=60"
-        if "definition.view" not in self.person.permissions:
-            answer = self.service.get(path, headers=self.person.headers)
-            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), self.person.name
-            return
-        told = self.get(path).json()
-        assert (told["cases"], told["moved"]) == (len(self.visible), len(self.visible)), self.person.name
-        self.expect(self.pages(path, 17), lambda row: True, "replay")
-
     def figures(self) -> None:
         told = {figure["code"]: figure["value"] for figure in self.get("/api/figures").json()["figures"]}
         today = local_day(datetime.now(UTC))
@@ -454,43 +430,6 @@ class Walk:
         assert told["closed_today"] == sum(
             row.status == "closed" and local_day(row.closed_at) == today for row in self.visible
         )
-
-    def whole_town(self) -> bool:
-        """Whether the centre's papers are open to this person; else they are refused."""
-        everything = any(scope == "town" and role not in ADMINS for role, scope, _ in self.person.grants)
-        answer = self.service.get("/api/handovers/draft", headers=self.person.headers)
-        assert answer.status_code == (200 if everything else 403), self.person.name
-        return everything
-
-    def draft(self) -> None:
-        if self.whole_town():
-            told = {f["code"]: f["n"] for f in self.get("/api/handovers/draft").json()["figures"]}
-            assert told["open"] == sum(row.status == "open" for row in self.visible), self.person.name
-
-    def board(self) -> None:
-        told = self.get("/api/board").json()
-        opened = [row for row in self.visible if row.status == "open"]
-        overdue = [row for row in opened if late(row)]
-        for code, rows in (("open", opened), ("late", overdue)):
-            assert told["lists"][code]["n"] == len(rows), (self.person.name, code)
-            assert told["lists"][code]["by"]["village"] == Counter(row.village_code for row in rows)
-        assert {item["id"] for item in told["longest"]} <= {str(row.id) for row in overdue}
-        assert len(told["longest"]) == min(12, len(overdue))
-
-    def report(self) -> None:
-        today = local_day(datetime.now(UTC))
-        told = self.get(f"/api/reports/preview?period=month&day={today}").json()
-        counted = [row for row in self.visible if row.status != "void" and told["since"] <= local_day(row.reported_at)]
-        assert told["totals"]["reported"] == len(counted), self.person.name
-        assert {line["key"] for line in told["by"]["village"] if line["values"].get("reported")} == {
-            row.village_code for row in counted
-        }
-
-    def balance(self) -> None:
-        opened = [row for row in self.visible if row.status == "open"]
-        told = {load["code"]: load["open"] for load in self.get("/api/balance").json()["items"] if load["open"]}
-        assert told == Counter(row.duty_grid_code for row in opened), self.person.name
-        assert self.get("/api/balance/export").content[:2] == b"PK"
 
     def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
         for tile in sorted(self.tiles[z]):
@@ -506,6 +445,56 @@ class Walk:
         self.expect(
             [told["id"] for told in self.tile_features("cases", 17, "")], lambda row: True, "tiles of one point"
         )
+
+    def intake(self) -> None:
+        for row, _ in self.some:
+            spot = f"lon={row.lon}&lat={row.lat}&category_kind=event&category_code=0102"
+            told = self.get(f"/api/intake/facts?{spot}").json()
+            assert not any("上报过" in why["zh"] for one in told["suggestions"] for why in one["why"]), (
+                "one in each grid"
+            )
+            found = self.get(f"/api/intake/similar?{spot}").json()["items"]
+            day = datetime.now(UTC) - timedelta(hours=24)
+            self.expect(
+                [item["id"] for item in found],
+                lambda other, row=row, day=day: (
+                    other.status == "open"
+                    and other.reported_at >= day
+                    and geometry.distance_m(row.lon, row.lat, other.lon, other.lat) <= 50
+                ),
+                "similar cases",
+            )
+
+    def codes(self) -> None:
+        for row, visible in self.some:
+            for code in (row.number, row.query_code, f"SJ-{row.number}"):
+                answer = self.service.get(f"/api/codes/{code}", headers=self.person.headers)
+                assert answer.status_code == (200 if visible else 404), (self.person.name, code)
+                assert not visible or answer.json()["id"] == str(row.id)
+
+    def told(self) -> None:
+        for row, visible in self.some:
+            answer = self.service.get(f"/api/cases/{row.id}/form", headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+            if visible:
+                others = sorted((r for r in self.visible if r.id != row.id), key=lambda r: r.reported_at, reverse=True)
+                assert [one["id"] for one in answer.json()["earlier"]] == [str(r.id) for r in others[:20]]
+
+    def unmasking(self) -> None:
+        for row, visible in self.some:
+            url, body = f"/api/cases/{row.id}/unmask", {"reason": "回访核实"}
+            answer = self.service.post(url, json=body, headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+            assert visible or PHONE not in answer.text
+
+    def callers(self) -> None:
+        answer = self.service.post("/api/intake/caller", json={"phone": PHONE}, headers=self.person.headers).json()
+        newest = sorted(self.visible, key=lambda r: r.reported_at, reverse=True)[:20]
+        assert [one["id"] for one in answer["earlier"]] == [str(r.id) for r in newest]
+
+    def exceptions(self) -> None:
+        seen = {one["number"] for one in self.get("/api/intake/exceptions").json()["items"]}
+        assert seen - {None} == {row.number for row in self.visible}
 
     def places(self) -> None:
         found = self.get("/api/places?q=RH2026&limit=50").json()["items"]
@@ -555,14 +544,15 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
     "GET /api/figures": ("case.view", Walk.figures),
     "GET /api/places": ("map.view", Walk.places),
-    "GET /api/board": ("statistics.view", Walk.board),
-    "GET /api/reports/preview": ("statistics.view", Walk.report),
-    "GET /api/balance": ("statistics.view", Walk.balance),
-    "GET /api/balance/export": ("statistics.view", Walk.balance),
-    "GET /api/handovers/draft": ("shift.work", Walk.draft),
+    "GET /api/intake/facts": ("case.report", Walk.intake),
+    "GET /api/intake/similar": ("case.report", Walk.intake),
+    "GET /api/codes/{code}": ("case.view", Walk.codes),
+    "GET /api/cases/{case_id}/form": ("case.view", Walk.told),
+    "POST /api/cases/{case_id}/unmask": ("personal.unmask", Walk.unmasking),
+    "POST /api/intake/caller": ("personal.unmask", Walk.callers),
+    "GET /api/intake/exceptions": ("exception.manage", Walk.exceptions),
     "GET /api/maps/folium": ("export.make", Walk.folium),
     "GET /api/stream": ("case.view", Walk.stream),
-    "GET /api/duty-list/replay": ("case.view", Walk.replays),
 }
 
 

@@ -1,0 +1,187 @@
+"""Intake over HTTP: facts and similar cases within one's rights, forms, guides, masked callers, the register, codes."""
+
+import hashlib
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from gis import accounts
+from gis.search import ZONE
+from tests.api.test_cases import a_photo, a_report
+
+TODAY = datetime.now(ZONE).date()
+ORDER = {
+    "order_no": "BJ-20261120-1",
+    "caller_name": "欧阳先生",
+    "caller_phone": "138 0000 1234",
+    "appeal_type": "help",
+    "appeal_matter": "help_clean",
+    "reply_by": (TODAY + timedelta(days=3)).isoformat(),
+}
+
+
+def an_order(spot, **changes):
+    return a_report(spot, channel="hotline", form=ORDER | changes)
+
+
+def test_facts_and_the_receipt_agree(client, login, spot):
+    headers = login("acceptor1")
+    asked = {"lon": spot["lon"], "lat": spot["lat"], "category_kind": "event", "category_code": "0102"}
+    told = client.get("/api/intake/facts", params=asked, headers=headers).json()
+    made = client.post("/api/cases", json=a_report(spot), headers=headers).json()
+    assert told["plan"]["department"]["code"] == made["department"]["code"]
+    assert told["unit_grid_code"] == made["unit_grid_code"]
+    near = client.get("/api/intake/similar", params=asked, headers=headers).json()
+    assert [(item["id"], item["why"], item["distance_m"]) for item in near["items"]] == [(made["id"], "category", 0.0)]
+    assert (near["radius_m"], near["hours"]) == (50.0, 24.0)
+    stranger = client.get("/api/intake/similar", params=asked, headers=login("handler_D03_1"))
+    assert (stranger.status_code, stranger.json()["code"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"lon": 0, "lat": 0}, 422, "null_island"),
+        ({"crs": "EPSG:999999"}, 422, "unknown_crs"),
+        ({"category_kind": "event", "category_code": "7777"}, 422, "category_unknown"),
+        ({"category_kind": "event", "category_code": "0102", "condition_code": "99"}, 422, "condition_unknown"),
+        ({"category_kind": "event", "category_code": "0102", "component": "1"}, 422, "component_unknown"),
+        ({"category_kind": "event", "category_code": "0102", "kind": "none"}, 404, "definition_unknown"),
+        ({"words": "\x00"}, 422, "malformed"),
+        ({"lon": "NaN"}, 422, "malformed"),
+    ],
+)
+def test_bad_questions_are_named(client, login, spot, changes, status, code):
+    asked = {"lon": spot["lon"], "lat": spot["lat"]} | changes
+    answer = client.get("/api/intake/facts", params=asked, headers=login("acceptor1"))
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+
+
+def test_a_form_is_asked_for_and_judged(client, database, login, spot):
+    schema = client.get("/api/forms", params={"kind": "case", "channel": "hotline"}).json()["form"]
+    assert [f["name"] for f in schema["fields"]][:3] == ["order_no", "caller_name", "caller_phone"]
+    assert client.get("/api/forms", params={"channel": "sensor"}).json() == {"form": None}
+    headers = login("acceptor1")
+    bare = client.post("/api/cases", json=a_report(spot, channel="hotline"), headers=headers)
+    assert (bare.status_code, bare.json()["code"]) == (422, "form_invalid"), "a person who leaves it out left it empty"
+    wrong = {one["field"]: one["code"] for one in bare.json()["detail"]["fields"]}
+    assert wrong.keys() == {"order_no", "caller_phone", "appeal_type", "appeal_matter", "reply_by"}
+    with database.engine.begin() as tx:
+        machine = {"Authorization": f"Bearer {accounts.give_token(tx, 'platform', 'test', timedelta(hours=1))}"}
+    unasked = client.post("/api/cases", json=a_report(spot, channel="hotline"), headers=machine)
+    assert unasked.status_code == 201, "a platform knows no forms"
+    made = client.post("/api/cases", json=an_order(spot), headers=headers)
+    assert made.status_code == 201, made.text
+    again = client.post("/api/cases", json=an_order(spot) | {"description": "第二次"}, headers=headers)
+    assert (again.status_code, again.json()["id"], again.json()["duplicate"]) == (200, made.json()["id"], True)
+    found = client.get(f"/api/codes/{ORDER['order_no']}", headers=headers).json()
+    assert found["number"] == made.json()["number"]
+    assert client.get("/api/codes/NOSUCH", headers=headers).json()["code"] == "case_not_found"
+
+
+def test_a_snapshot_of_a_camera_becomes_a_photo_of_the_case(client, login, spot):
+    headers = login("acceptor1")
+    photo = a_photo()
+    digest = hashlib.sha256(photo).hexdigest()
+    form = {"camera": "SXT-001", "watch": "live", "snapshot": [digest]}
+    unsent = client.post("/api/cases", json=a_report(spot, channel="video", form=form), headers=headers)
+    assert (unsent.status_code, unsent.json()["code"]) == (404, "not_found"), "the picture comes first"
+    client.put(f"/api/media/{digest}", content=photo, headers=headers)
+    made = client.post("/api/cases", json=a_report(spot, channel="video", form=form), headers=headers).json()
+    case = client.get(f"/api/cases/{made['id']}", headers=headers).json()
+    assert [a["sha256"] for a in case["attachments"]] == [digest]
+
+
+def test_callers_are_masked_and_unmasking_is_recorded_with_its_reason(client, database, login, spot):
+    headers = login("acceptor1")
+    first = client.post("/api/cases", json=an_order(spot), headers=headers).json()
+    second = client.post("/api/cases", json=an_order(spot, order_no="2"), headers=headers).json()
+    for path in (f"/api/cases/{first['id']}", f"/api/cases/{first['id']}/form", "/api/cases?channel=hotline"):
+        answer = client.get(path, headers=headers).text
+        assert "13800001234" not in answer.replace(" ", "")
+        assert "欧阳" not in answer
+    told = client.get(f"/api/cases/{first['id']}/form", headers=headers).json()
+    values = {one["name"]: one["value"] for one in told["fields"]}
+    assert (values["caller_phone"], values["caller_name"]) == ("138****1234", "欧**")
+    assert next(one for one in told["fields"] if one["name"] == "appeal_type")["words"]["zh"] == "求助"
+    assert [one["id"] for one in told["earlier"]] == [second["id"]]
+
+    url = f"/api/cases/{first['id']}/unmask"
+    assert client.post(url, json={"reason": ""}, headers=headers).status_code == 422
+    refused = client.post(url, json={"reason": "好奇"}, headers=login("leader"))
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    clear = client.post(url, json={"reason": "回访核实"}, headers=headers).json()
+    assert clear == {"fields": {"caller_phone": "13800001234", "caller_name": "欧阳先生"}}
+    with database.engine.connect() as connection:
+        lines = connection.execute(text("select actor, detail from audit where act = 'personal.unmask'")).all()
+        kept = connection.execute(text("select detail::text from audit")).scalars().all()
+    assert [(line.detail["number"], line.detail["reason"]) for line in lines] == [(first["number"], "回访核实")]
+    assert not any("13800001234" in line for line in kept), "the audit does not repeat what it guards"
+
+    known = client.post("/api/intake/caller", json={"phone": "+86 138-0000-1234"}, headers=headers).json()
+    assert {one["id"] for one in known["earlier"]} == {first["id"], second["id"]}
+    assert known["exceptions"] == []
+
+
+def test_the_register_blocks_and_lets_go(client, login, spot):
+    keeper, acceptor = login("shiftleader1"), login("acceptor1")
+    entry = {"phone": "13800001234", "reason": "多次谎报", "until": TODAY.isoformat()}
+    assert client.post("/api/intake/exceptions", json=entry, headers=acceptor).json()["code"] == "forbidden"
+    made = client.post("/api/intake/exceptions", json=entry, headers=keeper)
+    assert made.status_code == 201, made.text
+    refused = client.post("/api/cases", json=an_order(spot), headers=acceptor)
+    assert (refused.status_code, refused.json()["code"]) == (403, "caller_blocked")
+    assert refused.json()["detail"] == {"reason": "多次谎报", "until": TODAY.isoformat()}
+    assert client.post("/api/cases", json=an_order(spot) | {"severity": 3}, headers=acceptor).status_code == 201
+    listed = client.get("/api/intake/exceptions", headers=keeper)
+    assert [one["id"] for one in listed.json()["items"]] == [made.json()["id"]]
+    assert "1380000" not in listed.text
+    lifted = client.post(
+        f"/api/intake/exceptions/{made.json()['id']}/lift", json={"reason": "查明属实"}, headers=keeper
+    )
+    assert lifted.status_code == 204
+    assert client.post("/api/cases", json=an_order(spot, order_no="2"), headers=acceptor).status_code == 201
+
+
+def test_a_promise_is_taken_with_the_report(client, login, spot):
+    headers = login("acceptor1")
+    tip = an_order(spot, appeal_type="tell", appeal_matter="tell_dumping")
+    assert client.post("/api/cases", json=tip, headers=headers).json()["code"] == "form_invalid"
+    until = (TODAY + timedelta(days=7)).isoformat()
+    made = client.post(
+        "/api/cases", json=tip | {"commitment": {"fields": ["evidence"], "until": until}}, headers=headers
+    )
+    assert made.status_code == 201, made.text
+    entries = client.get("/api/intake/exceptions", headers=login("shiftleader1")).json()["items"]
+    assert [(one["kind"], one["until"], one["number"]) for one in entries] == [
+        ("commitment", until, made.json()["number"])
+    ]
+
+
+def test_a_guide_answers_in_reports_and_in_words(client):
+    guide = client.get("/api/guides", params={"channel": "public"}).json()["items"][0]
+    assert guide["code"] == "street"
+    url = "/api/guides/street/resolve"
+    answer = client.post(url, json={"chosen": ["dirty_road", "exposed", "full_bin"]}).json()
+    assert [(r["category"]["name"], [b["code"] for b in r["because"]]) for r in answer["reports"]] == [
+        ("暴露垃圾", ["exposed", "dirty_road"]),
+        ("垃圾箱", ["full_bin"]),
+    ]
+    assert [m["code"] for m in answer["reports"][0]["material"]] == ["scene", "close"]
+    refused = client.post(url, json={"chosen": ["pothole", "collapse"]})
+    assert (refused.status_code, refused.json()["code"]) == (422, "situations_exclude")
+    assert "路面塌陷" in refused.json()["title"]
+    assert client.post(url, json={"chosen": ["nothing"]}).json()["code"] == "situation_unknown"
+    assert client.post("/api/guides/none/resolve", json={"chosen": []}).json()["code"] == "definition_unknown"
+
+
+def test_the_public_may_leave_a_number_that_only_the_desk_can_read(client, login, spot):
+    wants = a_report(spot, form={"wants_answer": True})
+    assert client.post("/api/public/cases", json=wants).json()["code"] == "form_invalid"
+    made = client.post(
+        "/api/public/cases", json=a_report(spot, form={"wants_answer": True, "contact_phone": "13800001234"})
+    )
+    assert made.status_code == 201, made.text
+    told = client.get(f"/api/cases/{made.json()['id']}/form", headers=login("acceptor1")).json()
+    assert {f["name"]: f["value"] for f in told["fields"]} == {"wants_answer": True, "contact_phone": "138****1234"}
