@@ -17,9 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     access,
+    board,
     case_page,
     cases,
+    centre,
+    definitions,
     desk,
+    devices,
+    duty_lists,
+    filing_standards,
     imports,
     intake,
     live,
@@ -29,6 +35,8 @@ from api import (
     phone,
     places,
     quarantine,
+    reports,
+    shifts,
     statistics,
     tiles,
     tracks,
@@ -38,6 +46,11 @@ from gis import errors, schema
 from gis.settings import ROOT, settings
 
 log = structlog.get_logger("api")
+# The fixed paths of `desk` below /api/cases come before the one with an id.
+_ROUTES = (
+    *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
+    *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake),
+)
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login")
 JSON_LIMIT = 2 * 2**20
@@ -82,22 +95,7 @@ def create_app() -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
     )
-    for module in (
-        access,
-        desk,  # its fixed paths below /api/cases come before the one with an id
-        cases,
-        case_page,
-        intake,
-        places,
-        statistics,
-        tracks,
-        imports,
-        operations,
-        quarantine,
-        live,
-        maps,
-        tiles,
-    ):
+    for module in _ROUTES:
         app.include_router(module.router)
     _health(app)
     _pages(app)

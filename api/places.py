@@ -1,13 +1,14 @@
 """Routes of places: the town, where a point lies, grids, villages, components, names; and what cases are classed by."""
 
 import json
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import FiniteFloat
 
 from api.access import Throttle, Tx, allow, anyone, caller_of, token_of
-from gis import areas, components, errors, gazetteer, geometry, register
+from gis import areas, category_status, components, errors, gazetteer, geometry, register
 from gis.components import Component
 from gis.people import Caller
 from gis.rulebook import rulebook
@@ -140,9 +141,14 @@ def departments(tx: Tx) -> dict[str, Any]:
 
 @router.get("/api/catalogue", dependencies=[anyone("a public reporter chooses a category")])
 def catalogue(tx: Tx) -> dict[str, Any]:
-    """The catalogue the town codes cases in: groups and their categories."""
+    """The catalogue the town codes cases in: groups and their categories; why some are off, and what changes when.
+
+    ``off`` of a category is the reason why it takes no new cases, null when it does. ``notices`` are switched
+    categories and groups (``event:0506``, ``event:05``), the newest first, announced ones too.
+    """
     book = rulebook(tx)
     found = book.catalogues[book.town_catalogue]
+    status = book.category_status
     return {
         "code": found.code,
         "name": found.name,
@@ -151,9 +157,15 @@ def catalogue(tx: Tx) -> dict[str, Any]:
                 "kind": group.kind,
                 "code": group.code,
                 "name": group.name,
-                "categories": [{"code": c.code, "name": c.name} for c in group.categories],
+                "categories": [
+                    {"code": c.code, "name": c.name, "off": status.reason(c.kind, c.code)} for c in group.categories
+                ],
             }
             for group in found.groups
+        ],
+        "notices": [
+            {"category": notice.category, "off": notice.off, "reason": notice.reason, "at": notice.at}
+            for notice in category_status.notices(tx, datetime.now(UTC))
         ],
     }
 

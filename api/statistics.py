@@ -18,7 +18,7 @@ router = APIRouter(tags=["statistics"])
 Viewer = Annotated[Caller, allow("statistics.view")]
 FIGURES_SECONDS = 1.0
 _figures: dict[Scope, tuple[float, dict[str, Any]]] = {}
-By = Literal["unit_grid", "village", "department", "day"]
+By = Literal["unit_grid", "village", "department", "day", "channel", "category"]
 
 
 @router.get("/api/figures")
@@ -46,7 +46,7 @@ def table(
     village: Annotated[str, Query(max_length=300)] = "",
     department: Annotated[str, Query(max_length=300)] = "",
 ) -> dict[str, Any]:
-    """Measures by grid, village, department or day, on the days ``since`` to ``until``, both included."""
+    """Measures by one of ``By`` on the days ``since`` to ``until``, both included."""
     wanted = CaseFilter.parse({"village": village, "department": department})
     codes = [code.strip() for code in measures_.split(",") if code.strip()]
     found = statistics.statistics(tx, caller, measures=codes, by=by, since=since, until=until, wanted=wanted)
@@ -67,14 +67,18 @@ def behind(
     wanted: Filtered,
     day_since: date | None = None,
     day_until: date | None = None,
+    owner: Annotated[str | None, Query(max_length=50)] = None,
     cursor: Annotated[str, Query(max_length=200)] = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> dict[str, Any]:
-    """The cases a figure counts: the case filter narrows them, ``day_since``/``day_until`` bound the figure's day."""
+    """The cases a figure counts: the case filter narrows them, ``day_since``/``day_until`` bound the figure's day.
+
+    ``owner`` is the department whose figure it is, which for a lateness is not always the one that has the case now.
+    """
     if measure not in measures.MEASURES:
         raise errors.NotFound(measure=measure, known=list(measures.MEASURES))
     now = datetime.now(UTC)
-    among = measures.measured(measure, since=day_since, until=day_until)
+    among = measures.measured(measure, since=day_since, until=day_until, owner=owner)
     rows, following = search.find(tx, caller, wanted, cursor=cursor, limit=limit, now=now, among=among)
     book = rulebook(tx)
     return {"items": [case_views.item(tx, book, row, now) for row in rows], "next": following}

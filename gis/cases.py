@@ -130,8 +130,9 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
 
     The same id with the same content answers the first receipt again, whatever the town has changed since. Raises
     ``IdConflict`` for other content, the place problems of ``gis.geometry``, the category problems of
-    ``gis.catalogue``, those of ``gis.intake_form.read``, ``ComponentUnknown``, ``RoleForbids`` and ``Malformed``.
-    A second report of a number the channel has given to a case answers that case's receipt, whatever else it says.
+    ``gis.catalogue``, those of ``gis.intake_form.read``, ``CategoryOff``, ``ComponentUnknown``, ``RoleForbids`` and
+    ``Malformed``. A second report of a number the channel has given to a case answers that case's receipt, whatever
+    else it says.
     """
     sent.check_storable()
     try:
@@ -165,6 +166,13 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             "The town does not code cases in this catalogue",
             catalogue=catalogue,
             in_use=book.town_catalogue,
+        )
+    if closed := book.category_status.reason(category.kind, category.code):
+        raise errors.CategoryOff(
+            f"“{category.name}”已停用，不再受理新案件：{closed}",
+            f"{category.name} takes no new cases: {closed}",
+            category=f"{category.kind}:{category.code}",
+            reason=closed,
         )
     condition = book.filing_standard.condition(category.kind, category.code, sent.condition_code)
     severity = sent.severity or condition.severity

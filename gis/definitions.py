@@ -7,12 +7,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import yaml
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import Select, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gis import errors
@@ -22,6 +23,9 @@ from gis.tables import definition
 
 Body = dict[str, Any]
 Validator = Callable[[Body], object]
+
+# All but the body, which may be large.
+_COLUMNS = [column for column in definition.c if column.name != "body"]
 
 _validators: dict[str, Validator] = {}
 _cache: dict[tuple[str, str, int], "Definition"] = {}
@@ -49,6 +53,11 @@ def canonical(body: Body) -> str:
     return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
 
 
+def kinds() -> list[str]:
+    """Every kind there is."""
+    return sorted(_validators)
+
+
 def check(kind: str, body: Body, where: str = "") -> Any:
     """Parse a body completely. Raises ``DefinitionBad`` with ``where`` and why."""
     validator = _validators.get(kind)
@@ -63,20 +72,28 @@ def check(kind: str, body: Body, where: str = "") -> Any:
         raise errors.DefinitionBad(file=where, why=f"{type(error).__name__}: {error}") from error
 
 
-def publish(tx: Connection, kind: str, code: str, body: Body, valid_from: datetime, by: str = "system") -> int:
+def publish(
+    tx: Connection,
+    kind: str,
+    code: str,
+    body: Body,
+    valid_from: datetime,
+    by: str = "system",
+    *,
+    base: int | None = None,
+    note: str = "",
+) -> int:
     """Store ``body`` as the next version; returns the version. The first is valid from ``valid_from``.
 
     A further one is valid from now at the earliest: what was in force in the past stays what was in force. The same
-    body as the newest version is not stored again. Raises ``DefinitionBad``.
+    body as the newest version is not stored again. ``base`` is the newest version the publisher knew (0: none), not
+    looked at when None. Raises ``DefinitionBad`` and ``StaleDefinition`` when somebody published since.
     """
     check(kind, body, where=f"{kind}/{code}")
     digest = sm3_hex(canonical(body).encode())
-    newest = tx.execute(
-        select(definition.c.version, definition.c.digest)
-        .where(definition.c.kind == kind, definition.c.code == code)
-        .order_by(definition.c.version.desc())
-        .limit(1)
-    ).first()
+    newest = tx.execute(_of(kind, code).order_by(definition.c.version.desc()).limit(1)).first()
+    if base is not None and base != (newest.version if newest else 0):
+        raise _stale(newest)
     if newest and newest.digest == digest:
         return int(newest.version)
     version = int(newest.version) + 1 if newest else 1
@@ -99,11 +116,71 @@ def publish(tx: Connection, kind: str, code: str, body: Body, valid_from: dateti
                     digest=digest,
                     valid_from=valid_from,
                     published_by=by,
+                    note=note,
                 )
             )
     except IntegrityError as error:
-        raise errors.StaleCase(zh="定义已被他人发布，请刷新", en="Somebody else published this definition") from error
+        raise _stale(tx.execute(_of(kind, code).order_by(definition.c.version.desc()).limit(1)).first()) from error
     return version
+
+
+def _of(kind: str, code: str) -> Select[Any]:
+    return select(*_COLUMNS).where(definition.c.kind == kind, definition.c.code == code)
+
+
+def _stale(newest: Any) -> errors.Problem:
+    if newest is None:
+        return errors.StaleDefinition(version=0)
+    return errors.StaleDefinition(
+        version=newest.version, by=newest.published_by, at=newest.published_at.isoformat(), note=newest.note
+    )
+
+
+def versions(tx: Connection, kind: str, code: str) -> list[dict[str, Any]]:
+    """Every version of one definition, the newest first: who published it when and why, its digest and validity.
+
+    ``state`` is in_force, announced, past or withdrawn (another took its place before it began). Raises
+    ``DefinitionUnknown``.
+    """
+    found = _told(tx, _of(kind, code))
+    if not found:
+        raise errors.DefinitionUnknown(kind=kind, code=code)
+    return found
+
+
+def overview(tx: Connection) -> list[dict[str, Any]]:
+    """Every definition there is, by kind and code: its name and all versions as ``versions`` tells them."""
+    told = _told(tx, select(definition.c.body["name"].label("name"), *_COLUMNS))
+    found = []
+    for (kind, code), group in groupby(told, key=lambda row: (row["kind"], row["code"])):
+        rows = list(group)
+        found.append({"kind": kind, "code": code, "name": rows[0]["name"] or code, "versions": rows})
+    return found
+
+
+def _told(tx: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
+    """Rows of versions with their ``state``, by kind and code, the newest first."""
+    now = tx.execute(select(func.now())).scalar_one()
+    ordered = statement.order_by(definition.c.kind, definition.c.code, definition.c.version.desc())
+    found: list[dict[str, Any]] = []
+    holding: set[tuple[str, str]] = set()
+    for row in tx.execute(ordered):
+        one = dict(row._mapping)
+        state, of = _state(row.valid_from, row.valid_to, now), (row.kind, row.code)
+        # Where two versions' times overlap the newer one holds: only one is in force.
+        one["state"] = "past" if state == "in_force" and of in holding else state
+        if state == "in_force":
+            holding.add(of)
+        found.append(one)
+    return found
+
+
+def _state(valid_from: datetime, valid_to: datetime | None, now: datetime) -> str:
+    if valid_to is not None and valid_to <= valid_from:
+        return "withdrawn"
+    if valid_from > now:
+        return "announced"
+    return "past" if valid_to is not None and valid_to <= now else "in_force"
 
 
 def version(tx: Connection, kind: str, code: str, number: int) -> Definition:

@@ -95,6 +95,9 @@ CategoryAmbiguous = _problem(
     "类别代码有歧义，请注明分类目录和部件/事件",
     "Ambiguous category code: name its catalogue and kind",
 )
+CategoryOff = _problem(
+    "CategoryOff", "category_off", 422, "该类别已停用，不再受理新案件", "This category takes no new cases"
+)
 CategoryMismatch = _problem(
     "CategoryMismatch", "category_mismatch", 422, "类别代码与名称不符", "Category code and name disagree"
 )
@@ -139,6 +142,40 @@ BeyondCalendar = _problem(
     "The working calendar does not reach that far",
 )
 
+# The command centre
+ShiftOverlap = _problem(
+    "ShiftOverlap", "shift_overlap", 409, "此人在这段时间已有班次", "This person already has a shift at that time"
+)
+ShiftUnknown = _problem(
+    "ShiftUnknown", "shift_unknown", 409, "班次已被他人改动，请刷新", "Somebody else changed that shift; reload"
+)
+ShiftSpan = _problem(
+    "ShiftSpan",
+    "shift_span",
+    422,
+    "班次须在 24 小时以内，且止于起之后",
+    "A shift ends after it begins, within 24 hours",
+)
+NotOnPost = _problem("NotOnPost", "not_on_post", 422, "此人没有这个岗位的角色", "This person does not hold that role")
+StaffUnknown = _problem("StaffUnknown", "staff_unknown", 422, "没有这个人员", "No such person")
+WrongPassword = _problem(
+    "WrongPassword", "wrong_password", 403, "密码不对，未签字", "Wrong password; nothing was signed"
+)
+SignerForbidden = _problem(
+    "SignerForbidden", "signer_forbidden", 403, "须由接班的同岗位人员签字", "The next person on that post has to sign"
+)
+AlreadySigned = _problem("AlreadySigned", "already_signed", 409, "已有人签字接班", "Somebody has signed it already")
+EntryUnknown = _problem("EntryUnknown", "entry_unknown", 422, "没有这条日志", "No such entry of the log")
+PeriodUnfinished = _problem(
+    "PeriodUnfinished", "period_unfinished", 422, "这个时段还没有开始", "That period has not begun yet"
+)
+DeviceState = _problem(
+    "DeviceState", "device_state", 409, "设备当前状态不允许这个操作", "The device's state does not allow this"
+)
+DeviceKnown = _problem(
+    "DeviceKnown", "device_known", 409, "已有相同标签或识别号的设备", "A device has that label or key already"
+)
+
 # Intake
 FormInvalid = _problem("FormInvalid", "form_invalid", 422, "表单填写有误", "The form is not filled in correctly")
 SituationUnknown = _problem("SituationUnknown", "situation_unknown", 422, "没有这个情形", "No such situation")
@@ -163,6 +200,21 @@ SealBroken = _problem("SealBroken", "seal_broken", 500, "个人信息无法解�
 # Definitions and imports
 DefinitionBad = _problem("DefinitionBad", "definition_bad", 422, "定义有误", "The definition is not valid")
 DefinitionUnknown = _problem("DefinitionUnknown", "definition_unknown", 404, "没有这个定义", "No such definition")
+StaleDefinition = _problem(
+    "StaleDefinition",
+    "stale_definition",
+    409,
+    "定义已被他人发布新版本，请对照后再发布",
+    "Somebody published another version; compare before you publish",
+)
+StaleDraft = _problem(
+    "StaleDraft",
+    "stale_draft",
+    409,
+    "草稿已被他人保存，您的修改没有写入",
+    "Somebody else saved the draft; your change was not stored",
+)
+SheetBad = _problem("SheetBad", "sheet_bad", 422, "工作簿无法读取", "The workbook cannot be read")
 MappingBad = _problem("MappingBad", "mapping_bad", 422, "映射文件有误", "The mapping file is not valid")
 FileUnreadable = _problem("FileUnreadable", "file_unreadable", 422, "文件无法读取", "The file cannot be read")
 ImportRefused = _problem("ImportRefused", "import_refused", 422, "导入被整体拒绝", "The import was refused as a whole")

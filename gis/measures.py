@@ -162,9 +162,12 @@ def contributions(codes: Collection[str] = tuple(MEASURES)) -> Select[Any]:
     )
 
 
-def measured(code: str, *, since: date | None = None, until: date | None = None) -> Select[Any]:
+def measured(
+    code: str, *, since: date | None = None, until: date | None = None, owner: str | None = None
+) -> Select[Any]:
     """Ids of the cases behind a measure on the days ``since`` to ``until`` (both included), by the same declaration.
 
+    ``owner`` is the department whose figure it is (empty: nobody's); None means any.
     Reads the roll-up's memory, so it agrees with ``measure_day`` in every snapshot. Raises ``BadFilter``.
     """
     statement = select(measure_case.c.case_id).where(measure_case.c.measure == measure(code).code)
@@ -172,6 +175,8 @@ def measured(code: str, *, since: date | None = None, until: date | None = None)
         statement = statement.where(measure_case.c.day >= since)
     if until is not None:
         statement = statement.where(measure_case.c.day <= until)
+    if owner is not None:
+        statement = statement.where(measure_case.c.department_code == owner)
     return statement
 
 

@@ -32,11 +32,16 @@ PERMISSIONS = frozenset(
         "export.make",
         "media.write",
         "import.run",
+        "definition.view",
         "definition.publish",
+        "duty.manage",
         "job.view",
         "job.run",
         "account.manage",
         "audit.view",
+        "shift.work",
+        "shift.manage",
+        "device.manage",
         "personal.unmask",
         "exception.manage",
     }
@@ -170,12 +175,15 @@ def credentials(tx: Connection, username: str, now: datetime | None = None) -> C
     return Credentials(row.id, row.name, row.password_hash)
 
 
-def let_in(tx: Connection, who: Credentials, life: timedelta, now: datetime | None = None) -> str:
-    """A new session token for somebody whose password was right; their failures are forgotten."""
+def let_in(tx: Connection, who: Credentials, life: timedelta, label: str = "", now: datetime | None = None) -> str:
+    """A new session token for somebody whose password was right; their failures are forgotten.
+
+    ``label`` is what the device they sit at calls itself.
+    """
     assert who.id is not None
     tx.execute(update(staff).where(staff.c.id == who.id).values(failed_logins=0, locked_until=None))
     record(tx, who.id, who.name, "login", "ok", {})
-    return issue_token(tx, who.id, "session", expires_at=(now or datetime.now(UTC)) + life)
+    return issue_token(tx, who.id, "session", label, expires_at=(now or datetime.now(UTC)) + life)
 
 
 def turn_away(tx: Connection, who: Credentials, now: datetime | None = None) -> None:

@@ -112,6 +112,44 @@ def departments(tx: Connection) -> list[dict[str, Any]]:
     return [{"code": r.code, "name": r.name, "kind": r.kind, "parent": r.parent} for r in rows]
 
 
+def department_names(tx: Connection) -> dict[str, str]:
+    """Names of all departments by code, those that are no more too: past cases were theirs."""
+    return {row.code: row.name for row in tx.execute(select(department.c.code, department.c.name))}
+
+
+def areas(tx: Connection) -> dict[str, Any]:
+    """The villages and duty grids in force, by code: what an area may be called."""
+    small = (
+        select(duty_grid.c.code, duty_grid.c.name, duty_grid.c.village_code)
+        .where(duty_grid.c.valid_to.is_(None))
+        .order_by(duty_grid.c.code)
+    )
+    return {
+        "villages": [{"code": row.code, "name": row.short_name} for row in villages(tx)],
+        "duty_grids": [{"code": row.code, "name": row.name, "village": row.village_code} for row in tx.execute(small)],
+    }
+
+
+def area(tx: Connection, text_form: str) -> dict[str, Any]:
+    """Where an area of a duty rule (``village:…``, ``duty:…``, ``grid:…``) lies: name, bbox in degrees.
+
+    Raises ``NotFound``.
+    """
+    level, _, code = text_form.partition(":")
+    table, name = {
+        "village": (division, division.c.short_name),
+        "duty": (duty_grid, duty_grid.c.name),
+        "grid": (unit_grid, unit_grid.c.code),
+    }.get(level, (None, None))
+    if table is None or name is None:
+        raise errors.NotFound(area=text_form[:60])
+    sides = (getattr(func, f"st_{side}")(table.c.geom) for side in ("xmin", "ymin", "xmax", "ymax"))
+    row = tx.execute(select(name, *sides).where(table.c.code == code, table.c.geom.is_not(None))).first()
+    if row is None:
+        raise errors.NotFound(area=text_form[:60])
+    return {"area": text_form, "name": row[0], "bbox": [float(side) for side in row[1:]]}
+
+
 def the_town(tx: Connection) -> dict[str, Any]:
     """The loaded town: code, name, whether it is synthetic, bbox (west, south, east, north) and centre in degrees.
 

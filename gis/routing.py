@@ -31,7 +31,10 @@ _TARGET_NAMES: Final = {
 }
 _AREA_LEVELS: Final = (ANY, "class", "village", "duty", "grid")
 _AREA_NAMES: Final = {"class": "区域类别", "village": "村居", "duty": "责任网格", "grid": "单元网格"}
-_FIELDS: Final = {"id", "category", "area", "component_unit", "channel", "department", "co_departments", "workflow"}
+_FIELDS: Final = {
+    *("id", "category", "area", "component_unit", "channel", "department", "co_departments", "workflow"),
+    "note",  # for people
+}
 _CHUNK: Final = 1 << 16
 _TOLD: Final = 5  # more specific rules a trace names; the rest are counted
 
@@ -130,6 +133,8 @@ def _rule(position: int, raw: Any) -> Rule:
     helpers = raw.get("co_departments", [])
     if not isinstance(helpers, list) or not all(isinstance(code, str) and code for code in helpers):
         raise DefinitionBad(where=f"{where}.co_departments", why="co_departments must be a list of department codes")
+    if not isinstance(raw.get("note", ""), str):
+        raise DefinitionBad(where=f"{where}.note", why="note must be a text")
     rule = Rule(
         id=text("id"),
         category=_category(text("category"), where),
@@ -188,20 +193,32 @@ class DutyList:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "DutyList":
-        """The checked form of a definition body. Raises ``DefinitionBad`` naming the rule and what is wrong with it."""
+        """The checked form of a definition body.
+
+        Raises ``DefinitionBad`` naming the first wrong rule and what is wrong with it; every one is in ``all``.
+        """
         raw = body.get("rules")
         if not isinstance(raw, list) or not raw:
             raise DefinitionBad(where="rules", why="a duty list needs a list of rules")
-        rules = [_rule(position, row) for position, row in enumerate(raw)]
+        rules: list[Rule] = []
+        wrong: list[dict[str, str]] = []
         ids: dict[str, Rule] = {}
         keys: dict[tuple[str, str, str, str], Rule] = {}
-        for rule in rules:
+        for position, row in enumerate(raw):
+            try:
+                rule = _rule(position, row)
+            except DefinitionBad as problem:
+                wrong.append(problem.detail)
+                continue
+            rules.append(rule)
             where = f"rules[{rule.position}] (id {rule.id})"
             if (other := ids.setdefault(rule.id, rule)) is not rule:
-                raise DefinitionBad(where=where, why=f"the id is already that of rules[{other.position}]")
-            if (other := keys.setdefault(rule.key, rule)) is not rule:
+                wrong.append({"where": where, "why": f"the id is already that of rules[{other.position}]"})
+            elif (other := keys.setdefault(rule.key, rule)) is not rule:
                 why = f"rule {other.id} (rules[{other.position}]) is already about {' '.join(rule.key)}"
-                raise DefinitionBad(where=where, why=why)
+                wrong.append({"where": where, "why": why})
+        if wrong:
+            raise DefinitionBad(**wrong[0], all=wrong)
         return cls(rules)
 
     def check_names(
@@ -216,6 +233,19 @@ class DutyList:
 
         Raises ``DefinitionBad`` with the rule, the field and the unknown name; every unknown name is in ``all``.
         """
+        wrong = self.unknown_names(categories, departments, channels, workflows, areas)
+        if wrong:
+            raise DefinitionBad(**wrong[0], all=wrong)
+
+    def unknown_names(
+        self,
+        categories: Iterable[tuple[str, str]],
+        departments: Iterable[str],
+        channels: Iterable[str],
+        workflows: Iterable[str] | None = None,
+        areas: Iterable[Place] | None = None,
+    ) -> list[dict[str, str]]:
+        """What :meth:`check_names` refuses: {"where", "why"} of every name that does not exist."""
         prefixes = {ANY}
         for kind, code in categories:
             prefixes |= {kind, f"{kind}:{code[:2]}", f"{kind}:{code}"}
@@ -230,10 +260,9 @@ class DutyList:
             found += [("channel", rule.channel)] if rule.channel not in told else []
             found += [("workflow", rule.workflow)] if flows is not None and rule.workflow not in flows else []
             found += [("area", rule.area)] if places is not None and rule.area not in places else []
-            wrong += [(f"rules[{rule.position}] (id {rule.id}).{field}", name) for field, name in found]
-        if wrong:
-            where, name = wrong[0]
-            raise DefinitionBad(where=where, why=f"unknown: {name}", all=[f"{at}: {name}" for at, name in wrong])
+            at = f"rules[{rule.position}] (id {rule.id})"
+            wrong += [{"where": f"{at}.{field}", "why": f"unknown: {name}"} for field, name in found]
+        return wrong
 
     # --- One case -----------------------------------------------------------------------------------------------
 
@@ -242,9 +271,7 @@ class DutyList:
         rule = self.find(facts)
         if rule is None:
             return Routing(None, (), "", "", tuple(self._trace(facts, None, None)))
-        department = _department(rule.department, facts)
-        helpers = dict.fromkeys(_department(code, facts) for code in rule.co_departments)
-        co_departments = tuple(code for code in helpers if code and code != department)
+        department, co_departments = assigned(rule, facts)
         trace = tuple(self._trace(facts, rule, department))
         return Routing(department, co_departments, rule.workflow, rule.id, trace)
 
@@ -389,6 +416,13 @@ def _department(target: str, facts: RoutingFacts) -> str:
     if target == "@village":
         return village_department(facts.village_code)
     return facts.component_units[_TARGETS[target]] if facts.component_units else ""
+
+
+def assigned(rule: Rule, facts: RoutingFacts) -> tuple[str, tuple[str, ...]]:
+    """(department, co-departments) that a rule which holds gives a case."""
+    department = _department(rule.department, facts)
+    helpers = dict.fromkeys(_department(code, facts) for code in rule.co_departments)
+    return department, tuple(code for code in helpers if code and code != department)
 
 
 def _obstacle(rule: Rule, facts: RoutingFacts) -> tuple[str, str]:

@@ -3,20 +3,34 @@
 Knows which kinds of definitions exist and how each is checked; what they decide is known by their own modules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import DateTime, bindparam, func, literal_column, or_, select
+from sqlalchemy import DateTime, bindparam, func, literal, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from gis import campaigns, definitions, errors, forms, guides, intake_rules, map_layers, people, workflow
+from gis import (
+    campaigns,
+    category_status,
+    definitions,
+    duty,
+    errors,
+    forms,
+    guides,
+    intake_rules,
+    map_layers,
+    people,
+    workflow,
+)
 from gis.campaigns import Campaign
 from gis.catalogue import Catalogue, FilingStandard
+from gis.category_status import CategoryStatus
 from gis.db import Connection
+from gis.definitions import Body
 from gis.forms import Form
 from gis.guides import Guide
 from gis.intake_rules import IntakeRules
@@ -55,10 +69,19 @@ definitions.register("workflow", workflow.parse)
 definitions.register("case_kind", parse_case_kind)
 definitions.register("role", people.parse_roles)
 definitions.register("layer", map_layers.parse_layer)
+definitions.register("duty_plan", duty.Plan.from_body)
+definitions.register(category_status.KIND, CategoryStatus.from_body)
 definitions.register("form", forms.parse)
 definitions.register("guide", guides.parse)
 definitions.register("campaign", campaigns.parse)
 definitions.register("intake_rule", intake_rules.parse)
+
+# Whoever publishes one waits for the others to be done: two that fit what is in force may not fit each other.
+_PUBLISHING = 7266727
+_ACROSS = (
+    *("catalogue", "case_kind", "filing_standard", "duty_list", "workflow", category_status.KIND),
+    *("form", "guide", "intake_rule"),
+)
 
 
 def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
@@ -84,6 +107,7 @@ class Rulebook:
     filing_standard: FilingStandard
     calendar: Calendar
     duty_list: DutyList
+    category_status: CategoryStatus
     workflows: Mapping[str, Workflow]
     forms: Mapping[str, Form]
     guides: Mapping[str, Guide]
@@ -145,11 +169,19 @@ def in_force(tx: Connection, at: datetime | None = None) -> tuple[Rulebook, tupl
     return found, (home.areas_version, home.areas_xmin)
 
 
-def _build(tx: Connection, home: Any, newest: Mapping[tuple[str, str], int]) -> Rulebook:
+def _build(
+    tx: Connection,
+    home: Any,
+    newest: Mapping[tuple[str, str], int],
+    drafts: Mapping[tuple[str, str], Any] | None = None,
+) -> Rulebook:
+    """The rulebook of these versions; ``drafts`` are parsed bodies that stand in for what is stored."""
+    trials = drafts or {}
+
     def every(kind: str) -> dict[str, Any]:
         return {
-            code: definitions.version(tx, kind, code, number).parsed
-            for (k, code), number in sorted(newest.items())
+            code: trials[k, code] if (k, code) in trials else definitions.version(tx, k, code, newest[k, code]).parsed
+            for k, code in sorted({*newest, *trials})
             if k == kind
         }
 
@@ -168,6 +200,7 @@ def _build(tx: Connection, home: Any, newest: Mapping[tuple[str, str], int]) -> 
         filing_standard=only("filing_standard"),
         calendar=only("calendar"),
         duty_list=only("duty_list"),
+        category_status=next(iter(every(category_status.KIND).values()), CategoryStatus()),
         workflows=every("workflow"),
         forms=every("form"),
         guides=every("guide"),
@@ -195,18 +228,95 @@ def pinned(tx: Connection, book: Rulebook, row: Mapping[str, Any], kind: str) ->
 
 
 def check_names(tx: Connection) -> None:
-    """Refuse definitions in force that name a category, department, channel, kind or workflow that does not exist.
+    """Refuse definitions in force that name a category, department, channel or workflow that does not exist.
 
     Raises ``DefinitionBad`` with the rule and the field. Departments come with the town, so this follows its loading.
     """
-    book = rulebook(tx)
-    catalogue = book.catalogues[book.town_catalogue]
-    forms.check_names(book.forms.values(), book.case_kinds, CHANNELS)
-    guides.check_names(book.guides.values(), catalogue, book.filing_standard, CHANNELS)
-    intake_rules.check_names(book.intake_rules, catalogue)
-    book.duty_list.check_names(
-        categories=[(c.kind, c.code) for c in catalogue],
-        departments=tx.execute(select(department.c.code)).scalars().all(),
-        channels=CHANNELS,
-        workflows=book.workflows,
-    )
+    wrong = list(_unknown_names(tx, rulebook(tx)))
+    if wrong:
+        raise errors.DefinitionBad(**wrong[0], all=wrong)
+
+
+def _unknown_names(tx: Connection, book: Rulebook) -> Iterator[dict[str, str]]:
+    """Faults ({"where", "why"}) of definitions that name what the others or the town do not have."""
+    categories = [(c.kind, c.code) for c in book.catalogues[book.town_catalogue]]
+    departments = tx.execute(select(department.c.code)).scalars().all()
+    yield from book.duty_list.unknown_names(categories, departments, CHANNELS, book.workflows)
+    for kind in book.case_kinds.values():
+        if kind.workflow not in book.workflows:
+            yield {"where": f"case_kind {kind.code}.workflow", "why": f"unknown: {kind.workflow}"}
+    yield from book.category_status.check_names(categories)
+    try:
+        forms.check_names(book.forms.values(), book.case_kinds, CHANNELS)
+        guides.check_names(book.guides.values(), book.catalogues[book.town_catalogue], book.filing_standard, CHANNELS)
+        intake_rules.check_names(book.intake_rules, book.catalogues[book.town_catalogue])
+    except errors.DefinitionBad as problem:
+        yield from told_faults(problem)
+    standard = book.filing_standard
+    if standard.catalogue != book.town_catalogue:
+        yield {"where": "filing_standard.catalogue", "why": f"the town's is {book.town_catalogue}"}
+        return
+    # Conditions of classes the catalogue does not have (yet, or any more) do no harm: so either can change first.
+    for kind_code in sorted(set(categories).difference(standard.categories())):
+        yield {"where": f"filing_standard.conditions.{'.'.join(kind_code)}", "why": "a category without conditions"}
+
+
+def faults(
+    tx: Connection, kind: str, code: str, body: Body, valid_from: datetime | None = None
+) -> list[dict[str, str]]:
+    """What is wrong with a body that is to be in force from ``valid_from`` (default now) on: {"where", "why"} each.
+
+    It is parsed, and put among the other definitions as they are then and at every announced change after. Nothing
+    is stored.
+    """
+    if body.get("kind", kind) != kind or body.get("code", code) != code:
+        return [{"where": "code", "why": f"the body says {body.get('kind')}/{body.get('code')}, not {kind}/{code}"}]
+    try:
+        parsed = definitions.check(kind, body)
+    except errors.DefinitionBad as problem:
+        return told_faults(problem)
+    home = tx.execute(_IN_FORCE, {"at": valid_from}).first()
+    if kind not in _ACROSS or home is None:
+        return []
+    start = func.coalesce(literal(valid_from, DateTime(timezone=True)), func.now())
+    later = select(definition.c.valid_from).where(definition.c.valid_from > start).distinct()
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for at in (valid_from, *tx.execute(later.order_by(definition.c.valid_from)).scalars()):
+        newest = {(row.kind, row.code): row.version for row in tx.execute(select(_NEWEST), {"at": at})}
+        try:
+            wrong = list(_unknown_names(tx, _build(tx, home, newest, {(kind, code): parsed})))
+        except errors.DefinitionUnknown as problem:
+            wrong = [{"where": str(problem.detail["kind"]), "why": str(problem.detail.get("why", problem))}]
+        except KeyError as error:
+            wrong = [{"where": "town.catalogue", "why": f"not in force: {error}"}]
+        found |= {(one["where"], one["why"]): one for one in wrong}
+    return list(found.values())
+
+
+def told_faults(problem: errors.Problem) -> list[dict[str, str]]:
+    """The faults a ``DefinitionBad`` tells of, as ``faults`` gives them."""
+    every: list[dict[str, str]] | None = problem.detail.get("all")
+    return every or [{"where": str(problem.detail.get("where", "")), "why": str(problem.detail.get("why", problem))}]
+
+
+def publish(
+    tx: Connection,
+    kind: str,
+    code: str,
+    body: Body,
+    by: str,
+    *,
+    base: int | None = None,
+    valid_from: datetime | None = None,
+    note: str = "",
+) -> int:
+    """Publish a body that fits the others; returns its version. ``valid_from`` None: from now on.
+
+    Raises ``DefinitionBad`` with every fault in ``all``, ``StaleDefinition`` when ``base`` is no longer the newest.
+    """
+    tx.execute(select(func.pg_advisory_xact_lock(_PUBLISHING)))
+    wrong = faults(tx, kind, code, body, valid_from)
+    if wrong:
+        raise errors.DefinitionBad(**wrong[0], all=wrong)
+    begins = valid_from or tx.execute(select(func.now())).scalar_one()
+    return definitions.publish(tx, kind, code, body, begins, by, base=base, note=note)

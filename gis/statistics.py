@@ -1,4 +1,4 @@
-"""Figures as a caller may see them: measures by grid, village, department or day, and the wall's six key figures.
+"""Figures as a caller may see them: measures by grid, village, department, day, channel or category; the wall's six.
 
 Knows scopes, filters and names; what a measure counts is declared in gis.measures. Every figure equals the list
 behind it: ``search.find(..., among=measures.measured(...))`` or the list with the figure's ``filter``.
@@ -19,8 +19,13 @@ from gis.people import Caller
 from gis.search import ZONE, CaseFilter, count, overdue, within
 from gis.tables import case, department, division, measure_case, measure_day
 
-By = Literal["unit_grid", "village", "department", "day"]
+By = Literal["unit_grid", "village", "department", "day", "channel", "category"]
 _COLUMN = {"unit_grid": "unit_grid_code", "village": "village_code", "department": "department_code", "day": "day"}
+#: What the roll-up has no column for: these ask the cases behind it.
+_OF_CASES: dict[str, ColumnElement[str]] = {
+    "channel": case.c.channel,
+    "category": func.concat(case.c.category_kind, ":", case.c.category_code),
+}
 #: Filters that the roll-up has columns for; any other, and any scope but town and village, asks the cases.
 _ROLLED_UP = {"village": "village_code", "grid": "unit_grid_code", "department": "department_code"}
 _LONGEST = timedelta(days=3660)
@@ -77,17 +82,17 @@ def statistics(
     a bounded range are all listed, other keys only when something was counted. Raises ``BadFilter``.
     """
     codes = list(dict.fromkeys(measure(code).code for code in measures))
-    if by not in _COLUMN:
-        raise BadFilter(parameter="by", value=by, known=list(_COLUMN))
+    if by not in (*_COLUMN, *_OF_CASES):
+        raise BadFilter(parameter="by", value=by, known=[*_COLUMN, *_OF_CASES])
     if since and until and not timedelta() <= until - since <= _LONGEST:
         raise BadFilter(parameter="until", value=until.isoformat(), why="before since, or more than ten years later")
     wanted = wanted or CaseFilter()
-    source, counted = measure_day.c, _rolled_up(caller, wanted)
+    source, counted = measure_day.c, None if by in _OF_CASES else _rolled_up(caller, wanted)
     origin: FromClause = measure_day
     if counted is None:
         source, origin = measure_case.c, measure_case.join(case, case.c.id == measure_case.c.case_id)
         counted = [within(caller.scope), *wanted.clauses(now or datetime.now(UTC))]
-    key = source[_COLUMN[by]]
+    key = _OF_CASES[by] if by in _OF_CASES else source[_COLUMN[by]]
     statement = select(key, source.measure, func.sum(source.n)).select_from(origin)
     statement = statement.where(source.measure.in_(codes), *counted)
     if since:

@@ -22,6 +22,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
     text,
@@ -200,7 +201,21 @@ definition = Table(
     Column("valid_to", DateTime(timezone=True)),
     Column("published_by", Text, nullable=False, server_default="system"),
     _now("published_at"),
+    Column("note", Text, nullable=False, server_default="", comment="why it was published"),
     CheckConstraint("version > 0", name="version"),
+)
+
+definition_draft = Table(
+    "definition_draft",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("revision", Integer, nullable=False, comment="counts every saving: who saves says which one they saw"),
+    Column("base_version", Integer, nullable=False, comment="the newest version when the draft was begun; 0: none"),
+    Column("body", JSONB, nullable=False),
+    Column("by_id", Uuid),
+    Column("by", Text, nullable=False),
+    _now("updated_at"),
 )
 
 department = Table(
@@ -260,6 +275,93 @@ shift = Table(
     Column("starts_at", DateTime(timezone=True), primary_key=True),
     _time("ends_at", nullable=False),
     Column("duty_grid_code", Text),
+    Column("role", Text, nullable=False, comment="the post stood on"),
+    Column("note", Text, nullable=False, server_default=""),
+    CheckConstraint("ends_at > starts_at", name="order"),
+    Index(None, "starts_at"),
+)
+
+special_period = Table(
+    "special_period",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("starts_on", Date, nullable=False),
+    Column("ends_on", Date, nullable=False, comment="the last day, included"),
+    Column("posts", JSONB, nullable=False, comment="required posts, as in a duty plan"),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("made_by", Text, nullable=False),
+    _now("made_at"),
+    CheckConstraint("ends_on >= starts_on", name="order"),
+    comment="important times (重要时刻) that ask for more people on duty",
+)
+
+handover = Table(
+    "handover",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, comment="place in the one chain"),
+    Column("id", Uuid, nullable=False, comment="of the hand-over: one row gives, one signs"),
+    Column("kind", Text, nullable=False, comment="given | signed"),
+    Column("role", Text, nullable=False, comment="the post handed over"),
+    Column("actor_id", Uuid, nullable=False),
+    Column("actor", Text, nullable=False, comment="name as it was"),
+    _time("at", nullable=False),
+    Column("content", JSONB, nullable=False),
+    Column("prev_hash", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False, comment="SM3 of prev_hash and the canonical row"),
+    UniqueConstraint("id", "kind"),
+    CheckConstraint("kind in ('given','signed')", name="kind"),
+    comment="append-only",
+)
+
+duty_log = Table(
+    "duty_log",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="made by whoever wrote it"),
+    _time("happened_at", nullable=False),
+    _now("recorded_at"),
+    Column("kind", Text, nullable=False, comment="phone|transfer|visit|meeting|incident|instruction|other"),
+    Column("text", Text, nullable=False),
+    Column("case_id", Uuid),
+    Column("photo", LargeBinary, comment="SHA-256"),
+    Column("follows", Uuid, ForeignKey("duty_log.id"), comment="the entry this one corrects or goes on with"),
+    Column("actor_id", Uuid, nullable=False),
+    Column("actor", Text, nullable=False, comment="name as it was"),
+    CheckConstraint("kind in ('phone','transfer','visit','meeting','incident','instruction','other')", name="kind"),
+    Index("ix_duty_log_happened", text("happened_at desc"), text("id desc")),
+    comment="append-only: corrected only by an entry that follows",
+)
+
+running_report = Table(
+    "running_report",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("period", Text, nullable=False, comment="day | week | month"),
+    Column("since", Date, nullable=False),
+    Column("until", Date, nullable=False, comment="the last day, included"),
+    Column("body", JSONB, nullable=False),
+    Column("digest", Text, nullable=False, comment="SM3 of the canonical body"),
+    Column("made_by", Text, nullable=False),
+    _now("made_at"),
+    CheckConstraint("period in ('day','week','month')", name="period"),
+    Index(None, "since"),
+    comment="append-only: figures as they were when it was made",
+)
+
+device = Table(
+    "device",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False, comment="phone | printer | camera | recorder"),
+    Column("label", Text, nullable=False, unique=True, comment="what is stuck on it"),
+    Column("key", Text, unique=True, comment="what the device calls itself when it sends or signs in"),
+    Column("holder_id", Uuid, ForeignKey("staff.id")),
+    Column("state", Text, nullable=False, server_default="stored", comment="stored | handed_out | lost | retired"),
+    Column("note", Text, nullable=False, server_default=""),
+    _now("changed_at"),
+    CheckConstraint("kind in ('phone','printer','camera','recorder')", name="kind"),
+    CheckConstraint("state in ('stored','handed_out','lost','retired')", name="state"),
+    CheckConstraint("(state = 'handed_out') <= (holder_id is not null)", name="holder"),
 )
 
 token = Table(

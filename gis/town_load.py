@@ -162,7 +162,8 @@ def people_rows(staff: Sequence[Person], today: date, password: str | None = DEM
     ]
     roles = [(str(p.id), *grant) for p in staff for grant in p.grants]
     turns = [
-        (str(t.staff_id), t.starts_at.isoformat(), t.ends_at.isoformat(), t.duty_grid) for t in roster(staff, today)
+        (str(t.staff_id), t.starts_at.isoformat(), t.ends_at.isoformat(), t.duty_grid, t.role)
+        for t in roster(staff, today)
     ]
     return [
         (
@@ -172,7 +173,7 @@ def people_rows(staff: Sequence[Person], today: date, password: str | None = DEM
             people,
         ),
         ("staff_role", ("staff_id", "role", "scope", "scope_code"), len(roles), roles),
-        ("shift", ("staff_id", "starts_at", "ends_at", "duty_grid_code"), len(turns), turns),
+        ("shift", ("staff_id", "starts_at", "ends_at", "duty_grid_code", "role"), len(turns), turns),
     ]
 
 

@@ -94,6 +94,7 @@ class Turn:
     starts_at: datetime
     ends_at: datetime
     duty_grid: str | None
+    role: str
 
 
 def roster(staff: Sequence[Person], first: date, days: int = 14) -> list[Turn]:
@@ -108,5 +109,5 @@ def roster(staff: Sequence[Person], first: date, days: int = 14) -> list[Turn]:
             start, hours = SHIFTS[(number + today.toordinal() // 7) % 2]
             begins = datetime.combine(today, start, ZONE)
             grid = person.duty_grids[day % len(person.duty_grids)] if person.duty_grids else None
-            turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), grid))
+            turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), grid, person.grants[0][0]))
     return turns

@@ -23,7 +23,7 @@ from PIL import Image
 from sqlalchemy import insert, text
 
 from api import live
-from gis import cases, events, files, geometry, measures, people, personal
+from gis import cases, definitions, events, files, geometry, measures, people, personal
 from gis.case_rows import Photo
 from gis.search import CaseFilter
 from gis.settings import settings
@@ -49,6 +49,23 @@ CASELESS = {
     *("GET /api/saved-filters", "POST /api/saved-filters", "PUT /api/saved-filters/order"),
     *("PUT /api/saved-filters/{filter_id}", "DELETE /api/saved-filters/{filter_id}"),
     "POST /api/cases",  # answers the sender's own report
+    # What a city may change, and what of it is drafted: no case is told.
+    *("GET /api/definitions", "POST /api/definitions/{kind}/{code}/check", "GET /api/definitions/{kind}/{code}/diff"),
+    *(f"{method} /api/definitions/{{kind}}/{{code}}/draft" for method in ("GET", "PUT", "DELETE")),
+    *(f"{method} /api/definitions/{{kind}}/{{code}}/versions" for method in ("GET", "POST")),
+    *("GET /api/definitions/{kind}/{code}/versions/{which}", "POST /api/definitions/{kind}/{code}/rollback"),
+    *("PUT /api/categories/{category}/status", "GET /api/areas", "GET /api/areas/{area}"),
+    *("GET /api/duty-list/audit", "GET /api/duty-list/export", "POST /api/duty-list/import"),
+    *("GET /api/filing-standard", "GET /api/filing-standard/export", "POST /api/filing-standard/import"),
+    *("GET /api/shifts", "GET /api/shifts/mine", "GET /api/shifts/crew", "GET /api/shifts/now"),
+    *("POST /api/shifts/plan", "POST /api/shifts/copy", "POST /api/shifts/swap", "POST /api/shifts/import"),
+    *("GET /api/shifts/export", "GET /api/periods", "PUT /api/periods/{period_id}", "DELETE /api/periods/{period_id}"),
+    *("GET /api/devices", "POST /api/devices", "POST /api/devices/{device_id}/steps"),
+    # The centre's papers, refused to who sees a part of the town (tests/api/test_centre.py).
+    *("GET /api/handovers", "GET /api/handovers/{handover_id}", "POST /api/handovers"),
+    *("POST /api/handovers/{handover_id}/sign", "GET /api/duty-log", "POST /api/duty-log", "GET /api/duty-log/export"),
+    *("GET /api/duty-log/{entry_id}/photo", "GET /api/reports", "POST /api/reports", "GET /api/reports/{report_id}"),
+    "GET /api/reports/{report_id}/export",
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
@@ -135,6 +152,7 @@ def world(database, tmp_path, monkeypatch) -> World:
         assert len(villages) == 3
         staffed = hire(tx, hired(villages, sorted({g.duty_grid_code for g in grids})))
         photos = report_everywhere(tx, grids, staffed, chance, tmp_path)
+        announce_another_duty_list(tx)
         measures.recompute(tx)
         rows = list(tx.execute(text('select * from "case"')).all())
     assert len(rows) == CASES
@@ -206,6 +224,14 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
             )
         )
     return photos
+
+
+def announce_another_duty_list(tx: Any) -> None:
+    """Version 2, by which every case will be another department's: what a replay tells of."""
+    body = dict(definitions.current(tx, "duty_list").body)
+    rules = [rule | {"department": "D26"} for rule in body["rules"]]
+    next_year = datetime.now(UTC) + timedelta(days=365)
+    assert definitions.publish(tx, "duty_list", body["code"], body | {"rules": rules}, next_year) == 2
 
 
 def told_by_one_caller(tx: Any, made: cases.Receipt) -> None:
@@ -419,6 +445,17 @@ class Walk:
                 found = self.pages(f"/api/statistics/{measure}/cases?{query}", 17)
                 self.expect(found, lambda row, a=counted, b=keep: a(row) and b(row), f"{measure} {query}")
 
+    def replays(self) -> None:
+        """The list in force asked about all cases anew: which it looks at, and which now lie elsewhere than it says."""
+        path = "/api/duty-list/replay?which=2&days=60"
+        if "definition.view" not in self.person.permissions:
+            answer = self.service.get(path, headers=self.person.headers)
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), self.person.name
+            return
+        told = self.get(path).json()
+        assert (told["cases"], told["moved"]) == (len(self.visible), len(self.visible)), self.person.name
+        self.expect(self.pages(path, 17), lambda row: True, "replay")
+
     def figures(self) -> None:
         told = {figure["code"]: figure["value"] for figure in self.get("/api/figures").json()["figures"]}
         today = local_day(datetime.now(UTC))
@@ -430,6 +467,43 @@ class Walk:
         assert told["closed_today"] == sum(
             row.status == "closed" and local_day(row.closed_at) == today for row in self.visible
         )
+
+    def whole_town(self) -> bool:
+        """Whether the centre's papers are open to this person; else they are refused."""
+        everything = any(scope == "town" and role not in ADMINS for role, scope, _ in self.person.grants)
+        answer = self.service.get("/api/handovers/draft", headers=self.person.headers)
+        assert answer.status_code == (200 if everything else 403), self.person.name
+        return everything
+
+    def draft(self) -> None:
+        if self.whole_town():
+            told = {f["code"]: f["n"] for f in self.get("/api/handovers/draft").json()["figures"]}
+            assert told["open"] == sum(row.status == "open" for row in self.visible), self.person.name
+
+    def board(self) -> None:
+        told = self.get("/api/board").json()
+        opened = [row for row in self.visible if row.status == "open"]
+        overdue = [row for row in opened if late(row)]
+        for code, rows in (("open", opened), ("late", overdue)):
+            assert told["lists"][code]["n"] == len(rows), (self.person.name, code)
+            assert told["lists"][code]["by"]["village"] == Counter(row.village_code for row in rows)
+        assert {item["id"] for item in told["longest"]} <= {str(row.id) for row in overdue}
+        assert len(told["longest"]) == min(12, len(overdue))
+
+    def report(self) -> None:
+        today = local_day(datetime.now(UTC))
+        told = self.get(f"/api/reports/preview?period=month&day={today}").json()
+        counted = [row for row in self.visible if row.status != "void" and told["since"] <= local_day(row.reported_at)]
+        assert told["totals"]["reported"] == len(counted), self.person.name
+        assert {line["key"] for line in told["by"]["village"] if line["values"].get("reported")} == {
+            row.village_code for row in counted
+        }
+
+    def balance(self) -> None:
+        opened = [row for row in self.visible if row.status == "open"]
+        told = {load["code"]: load["open"] for load in self.get("/api/balance").json()["items"] if load["open"]}
+        assert told == Counter(row.duty_grid_code for row in opened), self.person.name
+        assert self.get("/api/balance/export").content[:2] == b"PK"
 
     def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
         for tile in sorted(self.tiles[z]):
@@ -544,6 +618,11 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
     "GET /api/figures": ("case.view", Walk.figures),
     "GET /api/places": ("map.view", Walk.places),
+    "GET /api/board": ("statistics.view", Walk.board),
+    "GET /api/reports/preview": ("statistics.view", Walk.report),
+    "GET /api/balance": ("statistics.view", Walk.balance),
+    "GET /api/balance/export": ("statistics.view", Walk.balance),
+    "GET /api/handovers/draft": ("shift.work", Walk.draft),
     "GET /api/intake/facts": ("case.report", Walk.intake),
     "GET /api/intake/similar": ("case.report", Walk.intake),
     "GET /api/codes/{code}": ("case.view", Walk.codes),
@@ -553,6 +632,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/intake/exceptions": ("exception.manage", Walk.exceptions),
     "GET /api/maps/folium": ("export.make", Walk.folium),
     "GET /api/stream": ("case.view", Walk.stream),
+    "GET /api/duty-list/replay": ("case.view", Walk.replays),
 }
 
 

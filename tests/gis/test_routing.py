@@ -286,7 +286,7 @@ def test_unknown_names_are_refused_with_their_place(wrong: dict[str, Any], where
     listed = duty_list(rule("ok", "event:01", "@village", area=VILLAGE), wrong)
     with pytest.raises(DefinitionBad) as refused:
         listed.check_names(CATEGORIES, ["D01"], CHANNELS, ["standard"], PLACES)
-    assert refused.value.detail["all"] == [where]
+    assert refused.value.detail["all"] == [{"where": where.split(": ")[0], "why": f"unknown: {where.split(': ')[1]}"}]
 
 
 # --- Audit ------------------------------------------------------------------------------------------------------
