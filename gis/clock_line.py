@@ -24,9 +24,10 @@ SPANS_MAX = 260
 class Line:
     """The clock from its start to where it matters no more.
 
-    ``until`` is the end of the line: the due time or, when later, the moment the clock stopped or now; ``cut`` says
-    that it ends before that moment, since a case may be late for years. ``goes_on_due_at`` is the due time a paused
-    clock would have if it went on at once. ``spans`` is empty where the working calendar does not reach.
+    A stopped clock is drawn on to its due time, as if it had run on; a paused one as if it went on at once, to
+    ``goes_on_due_at``. ``until`` is the end of the line; ``cut`` says that it ends before the clock stopped or now:
+    twice the way to the due time shows how late a case is, years of it would hide the rest. ``spans`` is empty where
+    the working calendar does not reach.
     """
 
     limit: Limit
@@ -58,30 +59,30 @@ def line(tx: Connection, book: Rulebook, row: Mapping[str, Any], now: datetime) 
     limit, started, pauses, calendar = case_clock.read(tx, book, row)
     stopped = row["handled_at"] or row["closed_at"] or row["voided_at"]
     ran = max(stopped or now, started)
-    held = bool(pauses) and pauses[-1][1] is None and stopped is None
-    goes_on = None
+    if pauses and pauses[-1][1] is None:
+        held = pauses.pop()[0]
+        if stopped is None or row["due_at"] is None:
+            pauses.append((held, max(ran, held)))
+    due, goes_on = row["due_at"], None
     try:
-        if held:
-            going = [*pauses[:-1], (pauses[-1][0], max(now, pauses[-1][0]))]
-            goes_on = worktime.due(started, limit, calendar, going)
-        due = row["due_at"] or goes_on
-        until = max(ran, due) if due else ran
-        # Twice the way to the due time shows how late a case is; years of it would hide the rest.
-        shown = min(until, due + max(due - started, worktime.total(limit, calendar))) if due else until
-        every = islice(worktime.spans(started, shown, limit.kind, calendar, pauses), SPANS_MAX)
-        drawn = tuple(every)
+        if due is None and stopped is None:
+            goes_on = worktime.due(started, limit, calendar, pauses)
+        end = max(ran, due or goes_on or ran)
+        most = (due or end) + max((due or end) - started, worktime.total(limit, calendar))
+        every = worktime.spans(started, min(end, most), limit.kind, calendar, pauses)
+        drawn = tuple(islice(every, SPANS_MAX))
     except errors.BeyondCalendar:
-        due, until, drawn = row["due_at"], max(ran, row["due_at"] or ran), ()
-    end = drawn[-1].end if drawn else until
+        end, goes_on, drawn = max(ran, due or ran), None, ()
+    until = drawn[-1].end if drawn else end
     return Line(
         limit=limit,
         started_at=started,
         yellow_at=row["yellow_at"],
-        due_at=row["due_at"],
+        due_at=due,
         goes_on_due_at=goes_on,
         stopped_at=stopped,
-        until=end,
-        cut=end < until,
+        until=until,
+        cut=until < end,
         spans=drawn,
         calendar=calendar,
     )

@@ -1,14 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto'
 
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
 import { FIRST_MS, LONGEST_MS, patience, wait } from '../src/core/backoff'
 import { emptyForm, missing, reportBody } from '../src/core/draft'
+import { gaps, needsDesk, payloadOf } from '../src/core/fields'
 import { messages } from '../src/core/messages'
 import { boxAround, metres, nearest } from '../src/core/near'
 import { fit } from '../src/core/photo'
 import { plainSha256 } from '../src/core/sha256'
-import type { NearComponent, Place } from '../src/core/types'
+import type { ActionField, CaseAction, NearComponent, Place } from '../src/core/types'
 import { uuid7 } from '../src/core/uuid7'
 
 it('makes UUIDs of version 7 that sort by time', () => {
@@ -87,4 +88,29 @@ it('says everything in both languages', () => {
     expect(zh, key).not.toBe('')
     expect(holes(en), key).toEqual(holes(zh))
   }
+})
+
+describe('the fields of a step', () => {
+  const field = (name: string, type: ActionField['type'], required = false): ActionField => ({ name, type, required, label: { zh: name, en: name } })
+  const action = (...fields: ActionField[]): CaseAction => ({ action: 'a', name: { zh: '', en: '' }, effect: { zh: '', en: '' }, primary: false, to_state: 's', fields })
+
+  it('are sent in the form the server takes', () => {
+    const all = action(field('note', 'text'), field('n', 'number'), field('until', 'date'), field('helpers', 'departments'), field('gone', 'staff'), field('photos', 'photo'))
+    expect(payloadOf(all, { note: ' 好 ', n: '2', until: '2026-11-20T18:30', helpers: ['D02'], gone: 'x' })).toEqual({
+      note: '好',
+      n: 2,
+      until: '2026-11-20T18:30:00+08:00',
+      helpers: ['D02'],
+    })
+    expect(payloadOf(all, { note: ' ', helpers: [] })).toEqual({})
+  })
+
+  it('name what is missing, and what only the desk has a field for', () => {
+    const all = action(field('closing', 'closing_condition', true), field('helpers', 'departments', true), field('photos', 'photo', true))
+    expect(gaps(all, { helpers: [] }, false).map((each) => each.name)).toEqual(['closing', 'helpers', 'photos'])
+    expect(gaps(all, { closing: '1', helpers: ['D02'] }, true)).toEqual([])
+    expect(needsDesk(all)).toBe(false)
+    expect(needsDesk(action(field('who', 'staff', true)))).toBe(true)
+    expect(needsDesk(action(field('who', 'staff')))).toBe(false)
+  })
 })

@@ -65,7 +65,28 @@ def test_a_paused_clock_says_when_it_would_be_due(tx):
     assert line is not None
     # Gone on at four in the afternoon: two hours are left of Thursday, five of the eight remain for Friday.
     assert line.goes_on_due_at == THURSDAY + 29 * HOUR
-    assert [s.how.value for s in line.spans] == ["counting", "paused"]
+    hours = [((s.begin - THURSDAY) / HOUR, (s.end - THURSDAY) / HOUR, s.how.value) for s in line.spans]
+    assert hours == [
+        (0, 1, "counting"),
+        (1, 6, "paused"),
+        (6, 8, "counting"),
+        (8, 22, "resting"),
+        (22, 26, "counting"),
+        (26, 28, "resting"),
+        (28, 29, "counting"),
+    ]
+
+
+def test_a_stopped_clock_shows_what_was_left(tx):
+    case_id = reported(tx)
+    handled = THURSDAY + HOUR
+    clock = WORKING | {"pauses": [[handled.isoformat(), None]]}
+    due = THURSDAY + 24 * HOUR
+    set_clock(tx, case_id, clock=clock, due_at=due, yellow_at=due - HOUR, handled_at=handled)
+    line = drawn(tx, case_id, THURSDAY + 900 * HOUR)
+    assert line is not None
+    assert (line.stopped_at, line.until, line.cut, line.goes_on_due_at) == (handled, due, False, None)
+    assert {s.how.value for s in line.spans} == {"counting", "resting"}
 
 
 def test_a_case_late_for_years_is_cut_and_still_drawn(tx):

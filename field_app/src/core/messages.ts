@@ -146,6 +146,9 @@ export const messages = {
   'case.conflict': ['{by} 已于 {at} 做了“{action}”。请看过现在的案件，再决定。', '{by} did “{action}” at {at}. Look at the case as it is now, then decide.'],
   'case.submit': ['保存并发送', 'Save and send'],
   'case.lacks': ['还差：{what}', 'Still needed: {what}'],
+  'case.desk': ['这一步有手机上填不了的内容，请在工作台上做。', 'This step asks for what the phone has no field for; take it at the desk.'],
+  'case.none': ['没有可选项', 'Nothing to choose'],
+  'case.tasks': ['待办任务', 'Open tasks'],
   'case.choose': ['请选择', 'Choose'],
   'case.rework': ['返工 {n} 次', 'Reworked {n} times'],
 

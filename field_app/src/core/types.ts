@@ -78,7 +78,7 @@ export interface CaseItem {
 
 export interface ActionField {
   name: string
-  type: 'text' | 'photo' | 'department' | 'choice' | 'number'
+  type: 'text' | 'photo' | 'department' | 'departments' | 'choice' | 'number' | 'date' | 'closing_condition' | 'staff' | 'case' | 'tags' | 'scores'
   required: boolean
   label: Two
   choices?: (string | { code: string; name: Two | string })[]
@@ -91,6 +91,20 @@ export interface CaseAction {
   to_state: string
   effect: Two
   fields: ActionField[]
+  /** Why it is refused now, whatever is filled in. */
+  blocked?: Two | null
+}
+
+export interface CaseTask {
+  id: string
+  kind: string
+  kind_name: Two
+  state: 'open' | 'done' | 'cancelled'
+  department: Named | null
+  assignee: { id: string; name: string } | null
+  note: string
+  due_at: string | null
+  mine: boolean
 }
 
 export interface CaseEvent {
@@ -110,6 +124,9 @@ export interface CaseDetail extends CaseItem {
   actions: CaseAction[]
   attachments: { sha256: string; purpose: string; mime: string; seq: number; url: string }[]
   reporter: string
+  // A case kept by an older app lacks these.
+  tasks?: CaseTask[]
+  closing_conditions?: { code: string; text: string; closing: string }[]
 }
 
 export interface Workflow {

@@ -89,6 +89,19 @@ describe('the line of a clock', () => {
     expect(cut.marks.find((one) => one.knot === 'now')!.beyond).toBe(true)
   })
 
+  it('stands where it is paused, however long the page stays open', () => {
+    const spans: Line['spans'] = [
+      { from: at(0), to: at(1), how: 'counting' },
+      { from: at(1), to: at(6), how: 'paused' },
+      { from: at(6), to: at(8), how: 'counting' },
+    ]
+    const held = line({ spans, due_at: null, yellow_at: null, goes_on_due_at: at(8), until: at(8) })
+    const { pieces, marks } = draw(held, START + 7 * HOUR)
+    expect(marks.find((one) => one.knot === 'now')!.x).toBeCloseTo(pieces[1]!.x + pieces[1]!.width)
+    expect(marks.map((one) => one.knot)).toContain('goesOn')
+    expect(draw(held, START + 90 * HOUR).pieces).toHaveLength(3)
+  })
+
   it('draws a plain line where the calendar does not reach', () => {
     const { pieces } = draw(line({ spans: [], yellow_at: null, due_at: null, until: at(3) }), START + HOUR)
     expect(pieces).toHaveLength(1)

@@ -17,7 +17,7 @@ export interface Piece {
   width: number
 }
 
-export type Knot = 'start' | 'yellow' | 'due' | 'stopped' | 'now' | 'extended'
+export type Knot = 'start' | 'goesOn' | 'yellow' | 'due' | 'stopped' | 'now' | 'extended'
 
 export interface Mark {
   knot: Knot
@@ -47,8 +47,9 @@ export function draw(line: Line, now: number): Drawing {
   const spans = line.spans.length ? line.spans : [{ from: line.started_at, to: line.until, how: 'counting' as const }]
   const raw = spans.map((span) => ({ from: ms(span.from), to: ms(span.to), how: span.how }))
   const last = raw.at(-1)!
-  // The page stays open: time goes on past what the server drew.
-  if (!line.cut && !line.stopped_at && now > last.to) raw.push({ from: last.to, to: now, how: last.how === 'paused' ? 'paused' : 'counting' })
+  // The page stays open: time goes on past what the server drew; a paused clock stands.
+  const running = !line.stopped_at && !line.goes_on_due_at
+  if (!line.cut && running && now > last.to) raw.push({ from: last.to, to: now, how: 'counting' })
   const counting = raw.filter((one) => one.how === 'counting').reduce((sum, one) => sum + one.to - one.from, 0) || HOUR
   const lengths = raw.map((one) => {
     const length = (one.to - one.from) * WEIGHT[one.how]
@@ -71,14 +72,22 @@ export function draw(line: Line, now: number): Drawing {
   for (const one of line.extensions ?? []) mark('extended', one.at)
   mark('yellow', line.yellow_at)
   mark('due', line.due_at)
+  mark('goesOn', line.goes_on_due_at)
   mark('stopped', line.stopped_at)
-  if (!line.stopped_at) mark('now', new Date(now).toISOString())
+  if (!line.stopped_at) mark('now', new Date(reachedAt(line, pieces, now)).toISOString())
   return { pieces, marks }
+}
+
+/** How far the clock has come: to where it stopped, to the pause it stands in, or to now. */
+export function reachedAt(line: Line, pieces: readonly Piece[], now: number): number {
+  if (line.stopped_at) return ms(line.stopped_at)
+  const pause = line.goes_on_due_at ? pieces.findLast((piece) => piece.how === 'paused') : undefined
+  return pause ? Math.min(now, pause.to) : now
 }
 
 /** Of marks that would overlap, those to write out: from the most telling one on, none nearer than `apart` to another. */
 export function written(marks: readonly Mark[], apart: number): Set<Mark> {
-  const order: Knot[] = ['due', 'now', 'stopped', 'start', 'extended', 'yellow']
+  const order: Knot[] = ['due', 'goesOn', 'now', 'stopped', 'start', 'extended', 'yellow']
   const kept: Mark[] = []
   for (const one of [...marks].sort((a, b) => order.indexOf(a.knot) - order.indexOf(b.knot)))
     if (kept.every((other) => Math.abs(other.x - one.x) >= apart)) kept.push(one)
