@@ -187,7 +187,10 @@ def _why(asked: Asked, row: Any) -> str:
 
 
 def categories(book: Rulebook) -> list[dict[str, Any]]:
-    """Every category of the town's catalogue with what it is found by: name, pinyin, initials, what people say."""
+    """Every category of the town's catalogue with what it is found by: name, pinyin, initials, what people say.
+
+    ``off`` is why a category takes no new cases, None where it does.
+    """
     rules = book.intake_rules
     return [
         {
@@ -195,6 +198,7 @@ def categories(book: Rulebook) -> list[dict[str, Any]]:
             "code": one.code,
             "name": one.name,
             "group_name": one.group_name,
+            "off": book.category_status.reason(one.kind, one.code),
             "search": " ".join(
                 [intake_rules.search_text(one.name), one.code, *rules.words.get((one.kind, one.code), ())]
             ),
