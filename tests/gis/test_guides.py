@@ -130,5 +130,5 @@ def test_the_shipped_guide_is_whole():
     for code in guide.situations:
         assert len(guides.resolve(guide, [code])) == 1
     pictures = {o.picture for q in guide.questions.values() for o in q.options}
-    drawn = (ROOT / "layers/web/src/report/pictures.ts").read_text("utf-8")
+    drawn = (ROOT / "layers/web/src/shared/pictures.ts").read_text("utf-8")
     assert not {p for p in pictures if f"\n  {p}: " not in drawn}, "every picture the guide names is drawn"

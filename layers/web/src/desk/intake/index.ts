@@ -1,3 +1,8 @@
+import { EditPen } from '@element-plus/icons-vue'
+
 import type { Area } from '../area'
 
-export const intake: Area = { routes: [], nav: [] }
+export const intake: Area = {
+  routes: [{ path: '/intake', component: () => import('./IntakePage.vue') }],
+  nav: [{ path: '/intake', title: 'nav.intake', icon: EditPen, order: 20, permission: 'case.report' }],
+}
