@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gis import case_clock, errors, worktime
+from gis import case_changes, case_clock, case_tasks, errors, register, worktime
 from gis.cases import Receipt
 from gis.db import Connection
 from gis.people import Caller
-from gis.rulebook import Rulebook, flow_of
-from gis.workflow import Action, available
+from gis.rulebook import Rulebook, flow_of, pinned
+from gis.workflow import Action, Field, Label, Workflow, available, blocked
 
 
 def light_of(row: Mapping[str, Any], now: datetime) -> str:
@@ -20,6 +20,16 @@ def light_of(row: Mapping[str, Any], now: datetime) -> str:
     if row["due_at"] < moment:
         return "red"
     return "yellow" if row["yellow_at"] <= moment else "green"
+
+
+def stage_light_of(row: Mapping[str, Any], now: datetime) -> str:
+    """green, yellow, red or none: the same rule as ``gis.search.stage_light``."""
+    if row["status"] != "open" or row["stage_due_at"] is None:
+        return "none"
+    if row["stage_due_at"] < now:
+        return "red"
+    yellow = row["stage_yellow_at"]
+    return "yellow" if yellow is not None and yellow <= now else "green"
 
 
 def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, Any]:
@@ -52,7 +62,17 @@ def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, A
         "due_at": _iso(of["due_at"]),
         "closed_at": _iso(of["closed_at"]),
         "remaining": _remaining(tx, book, of, now),
+        "stage_due_at": _iso(of["stage_due_at"]),
+        "stage_light": stage_light_of(of, now),
+        "next_due_at": _iso(of["next_due_at"]),
+        "awaits": of["awaits"],
+        "tags": of["tags"],
+        "assignee": _person(of["assignee_id"], of["assignee_name"]),
         "rework_count": of["rework_count"],
+        "urge_count": of["urge_count"],
+        "supervised": of["supervised_at"] is not None,
+        "exempted": of["exempted_at"] is not None,
+        "merged_into": str(of["merged_into"]) if of["merged_into"] else None,
         "seq": of["seq"],
     }
 
@@ -72,6 +92,8 @@ def detail(
     names = {code: dict(action.name) for code, action in flow.actions.items()}
     names[flow.start.code] = dict(flow.start.name)
     doable = available(flow, of, caller.roles_on(of)) if "case.act" in caller.permissions else []
+    guarded = {name for action in doable for name in action.guard_names}
+    known = case_changes.facts(tx, of, guarded, now)
     return item(tx, book, row, now) | {
         "query_code": of["query_code"],
         "routing": of["routing"],
@@ -81,14 +103,22 @@ def detail(
             "yellow_at": _iso(of["yellow_at"]),
             "used_share": _used_share(tx, book, of, now),
         },
-        "stage_due_at": _iso(of["stage_due_at"]),
         "workflow": {"code": of["workflow"], "version": of["workflow_version"]},
         "versions": of["versions"],
         "reporter": of["reporter_name"] or ("市民" if of["reporter_id"] is None else ""),
         "simulated": of["simulated"],
         "return_count": of["return_count"],
+        "extension_count": of["extension_count"],
+        "appeal_count": of["appeal_count"],
+        "extra": of["extra"],
+        "facts": of["facts"],
+        "timer": _timer(flow, of),
+        "tasks": [_task(task, caller) for task in case_tasks.of_case(tx, of["id"])],
+        "links": [_link(tx, book, link) for link in register.links(tx, caller, of)],
+        "codes": [{"channel": r.channel, "code": r.code} for r in register.codes(tx, of["id"])],
+        "closing_conditions": _closing_conditions(tx, book, of),
         "events": [_event(e, names) for e in events],
-        "actions": [action(a) for a in doable],
+        "actions": [action(a, blocked(a, known)) for a in doable],
         "attachments": [
             {
                 "sha256": a.sha256.hex(),
@@ -173,25 +203,82 @@ def _event(event: Any, names: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     }
 
 
-def action(of: Action) -> dict[str, Any]:
-    """Something that can be done with a case, and what it asks for."""
+def action(of: Action, block: Label | None = None) -> dict[str, Any]:
+    """Something that can be done with a case, what it asks for, and why its guard refuses it, if it does."""
     return {
         "action": of.code,
         "name": dict(of.name),
         "primary": of.primary,
+        "bulk": of.bulk,
         "to_state": of.target,
         "effect": dict(of.effect),
-        "fields": [
-            {
-                "name": f.name,
-                "type": f.type,
-                "required": f.required,
-                "label": dict(f.label),
-                **({"choices": list(f.choices)} if f.choices else {}),
-            }
-            for f in of.fields
-        ],
+        "blocked": dict(block) if block else None,
+        "fields": [_field(f) for f in of.fields],
     }
+
+
+def _field(field: Field) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": field.name,
+        "type": field.type,
+        "required": field.required,
+        "label": dict(field.label),
+    }
+    if field.choices:
+        found["choices"] = list(field.choices)
+    if field.choice_names:
+        found["choice_names"] = {code: dict(name) for code, name in field.choice_names.items()}
+    if field.within is not None:
+        found["within_days"] = field.within.days
+    return found
+
+
+def _timer(flow: Workflow, of: Mapping[str, Any]) -> dict[str, Any] | None:
+    timer = flow.states[of["state"]].timer
+    if timer is None or of["wake_at"] is None:
+        return None
+    action = flow.actions[timer.action]
+    return {"at": _iso(of["wake_at"]), "action": action.code, "name": dict(action.name)}
+
+
+def _task(task: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    return {
+        "id": str(task["id"]),
+        "kind": task["kind"],
+        "kind_name": dict(case_tasks.NAMES[task["kind"]]),
+        "state": task["state"],
+        "department": _department(task),
+        "assignee": _person(task["assignee_id"], task["assignee_name"]),
+        "note": task["note"],
+        "opened_at": _iso(task["opened_at"]),
+        "due_at": _iso(task["due_at"]),
+        "closed_at": _iso(task["closed_at"]),
+        "result": task["result"],
+        "mine": case_tasks.is_mine(task, caller),
+    }
+
+
+def _link(tx: Connection, book: Rulebook, link: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": link["link"],
+        "id": str(link["id"]),
+        "number": link["number"],
+        "case_kind": link["kind"],
+        "state_name": dict(flow_of(tx, book, link).states[link["state"]].name),
+        "department": _department(link),
+    }
+
+
+def _closing_conditions(tx: Connection, book: Rulebook, of: Mapping[str, Any]) -> list[dict[str, str]]:
+    try:
+        rows = pinned(tx, book, of, "filing_standard").conditions(of["category_kind"], of["category_code"])
+    except errors.CategoryUnknown:
+        return []
+    return [{"code": row.code, "text": row.text, "closing": row.closing} for row in rows]
+
+
+def _person(staff_id: Any, name: str | None) -> dict[str, str] | None:
+    return {"id": str(staff_id), "name": name or ""} if staff_id else None
 
 
 def _iso(moment: datetime | None) -> str | None:

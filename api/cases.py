@@ -61,7 +61,11 @@ class StaffReport(PublicReport):
     severity: int | None = Field(None, ge=1, le=3)
     extra: dict[str, Any] = Field(default_factory=dict)
     commitment: Commitment | None = None
-    tags: list[str] = Field(default_factory=list, max_length=20)
+    self_handled: bool = False
+    payload: dict[str, Any] = Field(default_factory=dict)
+    external_code: str = Field("", max_length=64)
+    tags: list[Annotated[str, Field(max_length=50)]] = Field(default_factory=list, max_length=20)
+    parent_id: UUID | None = None
 
 
 class Act(BaseModel):
@@ -181,6 +185,7 @@ def _report(caller: Caller, body: PublicReport, response: Response, *, kind: str
         channel=channel,
         occurred_at=_aware(body.occurred_at),
         photos=tuple(_photos(_every_photo(body))),
+        photos_after=tuple(_photos_in(values.get("payload", {}))),
         promise=Promise(tuple(promise.fields), promise.until) if promise else None,
         tags=tuple(body.tags) if isinstance(body, StaffReport) else (),
     )
@@ -223,8 +228,18 @@ def _detail(tx: Tx, caller: Caller, case_id: UUID) -> dict[str, Any]:
     return case_views.detail(tx, rulebook(tx), row, events, attachments, caller, datetime.now(UTC))
 
 
+def _photos_in(payload: dict[str, Any]) -> list[Photo]:
+    """The photos that a step's values name, in whichever fields; what is none is left to the workflow to refuse."""
+    lists = [v for v in payload.values() if isinstance(v, list) and v and all(_is_digest(d) for d in v)]
+    return _photos([digest for digests in lists for digest in digests])
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and _SHA256.match(value) is not None
+
+
 def _photos(digests: Any) -> list[Photo]:
-    if not isinstance(digests, list) or not all(isinstance(d, str) and _SHA256.match(d) for d in digests):
+    if not isinstance(digests, list) or not all(_is_digest(d) for d in digests):
         raise errors.Malformed(field="photos", why="a list of SHA-256 digests in lower-case hexadecimal")
     found = []
     for digest in digests:

@@ -209,7 +209,7 @@ def count(caller: Caller, wanted: CaseFilter, facets: Sequence[str]) -> dict[str
 
 def named_ids(wanted: CaseFilter) -> list[UUID] | None:
     """The cases that the parts of a filter keep which the point store does not hold; None when it holds them all."""
-    if not (wanted.q or wanted.component):
+    if wanted.named() is None:
         return None
     with db.transaction() as tx:
         return points_rows.named_ids(tx, wanted)

@@ -29,12 +29,14 @@ def pump(consumer: str) -> int:
 
 
 def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:
-    """What time alone brings: overdue cases, the digests of the days that ended, imports that Redis lost.
+    """What time alone brings: overdue cases, timers, the digests of the days that ended, imports that Redis lost.
 
     Returns the mark to hand to the next tick.
     """
     with db.transaction() as tx:
         deadlines.mark_overdue(tx, now=now)
+    with db.transaction() as tx:
+        deadlines.wake(tx, now=now)
     with db.transaction() as tx:
         mark = events.close_days(tx, mark, now)
     background.requeue()

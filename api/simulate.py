@@ -22,7 +22,6 @@ from api import up
 from api.servers import Trouble
 from api.simulate_client import Later, Refused, Service, SignedOut
 from api.simulate_people import Citizen, Dispatcher, Inspector, Person, Worker, World
-from gis import pretend
 from gis.town_load import DEMO_PASSWORD
 
 DESK = {"acceptor": 3, "shiftleader": 2, "dispatcher": 2}
@@ -201,12 +200,7 @@ def look_around(service: Service, plan: Plan) -> World:
     by_kind: dict[str, list[dict[str, str]]] = {"event": [], "component": []}
     for group in catalogue["groups"]:
         by_kind[group["kind"]] += group["categories"]
-    desk = Person(World(service, plan.password, 1, 0, (0, 0, 0, 0), "", (), {}, {}, {}), "dispatcher1")
-    flow = desk.call("workflow", "GET", "/api/workflows/standard")
-    sources: dict[str, set[str]] = {}
-    for action in flow["actions"]:
-        for role in action["roles"] if pretend.usual(action["code"]) else ():
-            sources.setdefault(role, set()).update(action["from"])
+    desk = Person(World(service, plan.password, 1, 0, (0, 0, 0, 0), "", (), {}, {}), "dispatcher1")
     departments = desk.call("departments", "GET", "/api/departments")["items"]
     chance = Random(plan.seed)
     west, south, east, north = town["bbox"]
@@ -225,7 +219,6 @@ def look_around(service: Service, plan: Plan) -> World:
         catalogue=catalogue["code"],
         events=by_kind["event"],
         thing_names={c["code"]: c["name"] for c in by_kind["component"]},
-        sources={role: sorted(states) for role, states in sources.items()},
         spots=spots,
         departments=[d["code"] for d in departments if d["kind"] not in ("command_centre",)],
     )

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from gis import backfill, backfill_progress, db
 from gis.backfill import Cast, Opening
 from gis.backfill_progress import Past
+from gis.settings import settings
 
 CHUNK = 25
 
@@ -85,4 +86,4 @@ def fill(openings: Sequence[Opening], seed: int, chunk: int, now: datetime) -> i
 def _cast() -> Cast:
     """Who plays; asked once in each process."""
     with db.transaction() as tx:
-        return backfill.gather(tx)
+        return backfill.gather(tx, settings().home / "files")

@@ -5,7 +5,6 @@ write is gis.pretend's; where they may be is asked of the service.
 """
 
 import hashlib
-import io
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,6 @@ from random import Random
 from threading import BoundedSemaphore, Lock
 from typing import Any
 from uuid import UUID
-
-from PIL import Image, ImageDraw
 
 from api.simulate_client import Later, Refused, Service, SignedOut
 from gis import pretend
@@ -41,7 +38,6 @@ class World:
     catalogue: str
     events: Sequence[Mapping[str, str]]
     thing_names: Mapping[str, str]
-    sources: Mapping[str, Sequence[str]]
     spots: Mapping[str, Sequence[tuple[float, float]]]
     departments: list[str] = field(default_factory=list)
     seen_departments: set[str] = field(default_factory=set)
@@ -112,7 +108,7 @@ class Person:
         """The digest of a small photo just uploaded, in a ``share`` of the times it is called."""
         if self.chance.random() >= share:
             return []
-        content = picture(self.chance)
+        content = pretend.picture(self.chance)
         digest = hashlib.sha256(content).hexdigest()
         self.call("photo", "PUT", f"/api/media/{digest}", content=content)
         return [digest]
@@ -129,8 +125,8 @@ class Worker(Person):
         """One pass over the list; seconds until the next."""
         if not self.me:
             self.sign_in()
-        states = sorted({s for role in self.me["roles"] for s in self.world.sources.get(role["role"], ())})
-        query = {"state": ",".join(states), "status": "open", "order": "due", "limit": 100}
+        roles = sorted({role["role"] for role in self.me["roles"]})
+        query = {"awaits": ",".join(roles), "status": "open", "order": "due", "limit": 100}
         listed = self.call("list", "GET", "/api/cases", query=query)["items"]
         done = 0
         for case in listed:
@@ -147,8 +143,11 @@ class Worker(Person):
         path = f"/api/cases/{listed['id']}"
         case = self.call("case", "GET", path)
         offered = [a for a in case["actions"] if not (a["action"] == "verify" and case["channel"] == "patrol")]
-        photos = self.photo(0.25) if any(f["type"] == "photo" for a in offered for f in a["fields"]) else []
-        step = pretend.decide(self.chance, offered, self.world.departments, photos)
+        asked = any(f["type"] == "photo" for a in offered for f in a["fields"])
+        proof = any(a["action"] in ("handle", "check_pass") for a in offered)  # no case closes without one
+        photos = self.photo(1.0 if proof else 0.25) if asked else []
+        conditions = [c["code"] for c in case["closing_conditions"]]
+        step = pretend.decide(self.chance, offered, self.world.departments, photos, conditions)
         if step is None:
             return 0
         body = {"action": step.action, "seq": case["seq"], "payload": step.payload}
@@ -313,21 +312,6 @@ def new_id() -> UUID:
     """A UUIDv7 (RFC 9562): the time in milliseconds, then chance. Never drawn from the seed: two runs are two towns."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
-
-
-def picture(chance: Random) -> bytes:
-    """A small JPEG that says it is simulated."""
-    size, colour = (320, 240), tuple(chance.randrange(60, 200) for _ in range(3))
-    image = Image.new("RGB", size, colour)
-    draw = ImageDraw.Draw(image)
-    for _ in range(6):
-        x, y = chance.randrange(size[0]), chance.randrange(size[1])
-        shade = tuple(chance.randrange(40, 220) for _ in range(3))
-        draw.ellipse((x, y, x + chance.randrange(20, 120), y + chance.randrange(20, 90)), fill=shade)
-    draw.text((12, 12), f"SIMULATED\n{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", fill="white")
-    kept = io.BytesIO()
-    image.save(kept, "JPEG", quality=70)
-    return kept.getvalue()
 
 
 def _metres(a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -55,6 +55,7 @@ class Wanted:
     filter: CaseFilter
     query: str
     bits: int
+    named: bool
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,10 @@ class Tiles:
             wanted = _parse(scope["path"], b"")  # the same under every filter: made and kept once
         known = await self._caller(given, layer)
         if layer.query in ("cases", "heat"):
-            stamp = self._cases().stamp(datetime.now(UTC))
+            now = datetime.now(UTC)
+            stamp = self._cases().stamp(now)
+            if wanted.filter.stage_light:  # changes with time alone, which the store does not follow for stages
+                stamp += f".{int(now.timestamp()) // 10}"
         else:
             stamp = (await self._components.get()).mark if layer.query == "components" else shapes
         etag = f'"{stamp}-{known.scope}-{wanted.query}"'.encode()
@@ -195,7 +199,7 @@ class Tiles:
         if layer.query == "components":
             store = await self._components.get()
             return self._keep(key, tiles.components(store, store.mask(wanted.filter), wanted.z, wanted.x, wanted.y))
-        if layer.query in ("cases", "heat") and not (wanted.filter.q or wanted.filter.component):
+        if layer.query in ("cases", "heat") and not wanted.named:
             # A millisecond or so of arithmetic: handing it to a thread would cost as much as it saves.
             return self._keep(key, self._draw(wanted, layer, caller))
         body = await self._once(key, lambda: self._draw(wanted, layer, caller))
@@ -213,7 +217,7 @@ class Tiles:
             with db.transaction() as tx:
                 return map_shapes.tile(tx, layer.query, *where)
         ids = None
-        if wanted.filter.q or wanted.filter.component:
+        if wanted.named:
             with db.transaction() as tx:
                 ids = points_rows.named_ids(tx, wanted.filter)
         store = self._cases()
@@ -302,7 +306,16 @@ def _parse(path: str, query: bytes) -> Wanted:
     if cells not in _CELLS:
         raise errors.BadFilter(parameter="cells", value=cells[:200], known=list(_CELLS))
     wanted = CaseFilter.parse(asked)
-    return Wanted(layer, z, x, y, wanted, _short(repr(sorted(wanted.query().items())) + cells), _CELLS[cells])
+    return Wanted(
+        layer,
+        z,
+        x,
+        y,
+        wanted,
+        _short(repr(sorted(wanted.query().items())) + cells),
+        _CELLS[cells],
+        wanted.named() is not None,
+    )
 
 
 @router.get("/api/layers")

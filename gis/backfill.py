@@ -4,9 +4,11 @@ What people choose and how long they take is gis.pretend's. Every case is marked
 events stays the true time of writing.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,8 +18,9 @@ import numpy as np
 import shapely
 from sqlalchemy import func, select
 
-from gis import cases, errors, pretend
+from gis import cases, errors, files, pretend
 from gis.areas import areas
+from gis.case_rows import Photo
 from gis.catalogue import Category
 from gis.db import Connection
 from gis.people import PUBLIC, SYSTEM, Caller, by_id
@@ -32,15 +35,18 @@ CHANNELS = {"patrol": 66, "public": 16, "hotline": 10, "video": 5, "superior": 2
 #: Share of places that are hot spots.
 HOT = 0.05
 DAY = timedelta(days=1)
+#: Pictures a past is told with.
+PICTURES = 12
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Who plays: desk roles by name, inspectors by duty grid, managers by department."""
+    """Who plays: desk roles by name, inspectors by duty grid, managers by department; and the photos they take."""
 
     desk: Mapping[str, Sequence[Caller]]
     inspectors: Mapping[str, Caller]
     managers: Mapping[str, Caller]
+    photos: Sequence[Photo] = ()
 
     def around(self, chance: Random, duty_grid: str, department: str | None) -> dict[str, Caller]:
         """Who could act on a case there: one person of each role."""
@@ -71,8 +77,11 @@ def exists(tx: Connection) -> bool:
     return tx.scalar(select(select(case.c.id).exists())) or False
 
 
-def gather(tx: Connection) -> Cast:
-    """The staff who can play. Raises ``Unavailable`` when the town has nobody for the desk."""
+def gather(tx: Connection, folder: Path) -> Cast:
+    """The staff who can play, with a few pictures kept in ``folder`` that say they are simulated.
+
+    Raises ``Unavailable`` when the town has nobody for the desk.
+    """
     roles = tx.execute(
         select(staff_role.c.staff_id, staff_role.c.role, staff_role.c.scope, staff_role.c.scope_code)
         .join(staff, staff.c.id == staff_role.c.staff_id)
@@ -93,7 +102,17 @@ def gather(tx: Connection) -> Cast:
         scope: {r.scope_code: known[r.staff_id] for r in roles if r.role == role and r.scope == scope}
         for role, scope in (("inspector", "duty_grid"), ("department_manager", "department"))
     }
-    return Cast(desk, by_scope["duty_grid"], by_scope["department"])
+    return Cast(desk, by_scope["duty_grid"], by_scope["department"], _pictures(folder))
+
+
+def _pictures(folder: Path) -> list[Photo]:
+    found = []
+    for number in range(PICTURES):
+        content = pretend.picture(Random(number))
+        sha256 = hashlib.sha256(content)
+        mime = files.keep(folder, sha256.hexdigest(), content)
+        found.append(Photo(sha256.digest(), mime, len(content)))
+    return found
 
 
 def plan(tx: Connection, seed: int, days: int, number: int, now: datetime | None = None) -> list[Opening]:
@@ -151,6 +170,7 @@ def write(tx: Connection, cast: Cast, opening: Opening, chance: Random, now: dat
                 description=pretend.description(chance, opening.name, opening.category.kind),
                 address=opening.address,
                 severity=pretend.severity(chance),
+                photos=(chance.choice(cast.photos),) if chance.random() < 0.6 else (),
                 occurred_at=opening.at,
                 reported_at=opening.at,
                 simulated=True,
@@ -167,6 +187,8 @@ def _live(
     case_id, forgotten = made.id, pretend.forgotten(made.number)
     row = _look(tx, case_id)
     flow = flow_of(tx, book, row)
+    kind, code = opening.category.kind, opening.category.code
+    conditions = [c.code for c in book.filing_standard.conditions(kind, code)]
     moment, taken = opening.at, 0
     while row["status"] == "open":
         handling, due = row["state"] == "handling", row["due_at"]
@@ -180,12 +202,24 @@ def _live(
             for a in available(flow, row, list(actors))
             if not (a.code == "verify" and opening.channel == "patrol")
         ]
-        step = pretend.decide(chance, doable, ())
+        photo = chance.choice(cast.photos)
+        step = pretend.decide(chance, doable, (), [photo.sha256.hex()], conditions)
         if step is None or moment > now:
             break
         role = next(role for role in actors if role in flow.actions[step.action].roles)
         place = (opening.lon, opening.lat) if role == "inspector" else None
-        cases.act(tx, case_id, step.action, actors[role], step.payload, at=moment, trusted=True, place=place)
+        shown = [photo] if any(isinstance(v, list) for v in step.payload.values()) else []
+        cases.act(
+            tx,
+            case_id,
+            step.action,
+            actors[role],
+            step.payload,
+            at=moment,
+            trusted=True,
+            place=place,
+            photos=shown,
+        )
         taken += 1
         row = _look(tx, case_id)
     return taken

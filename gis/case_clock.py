@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from gis import worktime
+from gis import errors, worktime
 from gis.db import Connection
 from gis.rulebook import Rulebook, pinned
 from gis.tables import case_event
@@ -79,11 +79,14 @@ def turn(
     *,
     stopped: bool,
 ) -> dict[str, Any]:
-    """The handling clock after ``effect``: {limit, started_at, department, pauses, late} and the due times it gives.
+    """The handling clock after ``effect`` and the due times it gives.
+
+    The clock is {limit, started_at, department, pauses, extensions, late}.
 
     ``start`` begins anew for another department, which is not overdue yet, and goes on for the same one; ``stop``
-    opens a pause; ``resume`` ends it. A case handled in time keeps its due time; one sent back to the dispatcher has
-    none until it goes on. A lateness is withdrawn when it turns out that the step had come in time.
+    opens a pause; ``resume`` ends it; ``extend`` adds the original limit once more. A case handled in time keeps its
+    due time; one sent back to the dispatcher has none until it goes on. A lateness is withdrawn when it turns out that
+    the step had come in time.
     """
     clock, changes = dict(row["clock"]), dict[str, Any]()
     if row["overdue_at"] is not None and row["due_at"] is not None and at <= row["due_at"]:
@@ -102,7 +105,10 @@ def turn(
         changes["overdue_at"] = None
         pauses = []
     elif effect == "stop":
-        pauses.append([at.isoformat(), None])
+        if not pauses or pauses[-1][1] is not None:
+            pauses.append([at.isoformat(), None])
+    elif effect == "extend":
+        clock["extensions"] = clock.get("extensions", 0) + 1
     elif pauses and pauses[-1][1] is None:
         pauses[-1][1] = at.isoformat()
     clock["pauses"] = pauses
@@ -116,11 +122,34 @@ def turn(
     }
 
 
+def stage_times(limit: Limit | None, at: datetime, calendar: Calendar) -> dict[str, datetime | None]:
+    """When a stage entered at ``at`` is due and turns yellow; unknown where the calendar does not reach that far.
+
+    A stage limit only reminds: no case is refused for it.
+    """
+    if limit is None:
+        return {"stage_due_at": None, "stage_yellow_at": None}
+    try:
+        due, yellow = worktime.due(at, limit, calendar), worktime.yellow_at(at, limit, calendar)
+    except errors.BeyondCalendar:
+        return {"stage_due_at": None, "stage_yellow_at": None}
+    return {"stage_due_at": due, "stage_yellow_at": yellow}
+
+
+def next_due(row: Mapping[str, Any]) -> datetime | None:
+    """What a desk sorts by: the stage's due time, else that of the handling clock while it runs."""
+    if row["status"] != "open":
+        return None
+    due: datetime | None = row["stage_due_at"] or (row["due_at"] if row["handled_at"] is None else None)
+    return due
+
+
 def read(
     tx: Connection, book: Rulebook, row: Mapping[str, Any]
 ) -> tuple[Limit, datetime, list[tuple[datetime, datetime | None]], Calendar]:
     """A case's handling clock in the terms of ``gis.worktime``: limit, start, pauses, the calendar it began with."""
     clock = row["clock"]
-    limit = Limit(Decimal(clock["limit"]["amount"]), worktime.ClockKind(clock["limit"]["kind"]))
+    times = 1 + clock.get("extensions", 0)
+    limit = Limit(Decimal(clock["limit"]["amount"]) * times, worktime.ClockKind(clock["limit"]["kind"]))
     spans = [(datetime.fromisoformat(a), datetime.fromisoformat(b) if b else None) for a, b in clock.get("pauses", [])]
     return limit, datetime.fromisoformat(clock["started_at"]), spans, pinned(tx, book, row, "calendar")

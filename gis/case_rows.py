@@ -71,15 +71,36 @@ def kept(row: Mapping[str, Any], step: Step, moments: Moments, photos: Sequence[
     return payload
 
 
+def purposes(step: Step, photos: Sequence[Photo]) -> dict[str, list[Photo]]:
+    """The photos of a step by purpose, as the fields they came in say."""
+    of: dict[str, str] = {}
+    for field in step.action.fields:
+        if field.type == "photo":
+            of |= dict.fromkeys(step.payload.get(field.name) or [], purpose_of(field.name))
+    found: dict[str, list[Photo]] = {}
+    for photo in photos:
+        found.setdefault(of.get(photo.sha256.hex(), "check"), []).append(photo)
+    return found
+
+
+def purpose_of(field: str) -> str:
+    """What photos of a field show: before, after, check or other."""
+    return _PURPOSES.get(field, "check")
+
+
+_PURPOSES = {"photos_before": "before", "photos_after": "after", "material": "other"}
+
+
 def open_case(tx: Connection, row: Mapping[str, Any], event: Mapping[str, Any]) -> Any:
     """Write a case and its first event; the row (number, department_name), or None where the id is taken."""
     return tx.execute(_OPEN, {**row, **{f"event_{name}": value for name, value in event.items()}}).first()
 
 
-def append(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
+def append(tx: Connection, event: Mapping[str, Any], photos: Mapping[str, Sequence[Photo]]) -> None:
+    """Write an event and its photos, by purpose."""
     tx.execute(_APPEND, {f"event_{name}": value for name, value in event.items()})
-    if photos:
-        attach(tx, event, photos, purpose)
+    for purpose, some in photos.items():
+        attach(tx, event, some, purpose)
 
 
 def attach(tx: Connection, event: Mapping[str, Any], photos: Sequence[Photo], purpose: str) -> None:
@@ -121,11 +142,10 @@ _SHARED = {
     "hash": "last_hash",
 }
 # What the database fills in, and what a case gets only later.
-_NOT_OPENED = {
-    *("number", "assignee_id", "clock", "rework_count", "return_count", "extension_count", "urge_count"),
-    *("appeal_count", "awaits", "tags", "parent_id", "merged_into", "facts"),
-}
-_LATER = {c.name for c in case.c if c.name.endswith("_at")} - {"occurred_at", "reported_at", "stage_due_at"}
+_NOT_OPENED = {"number", "assignee_id", "clock", "next_due_at", "tags", "parent_id", "merged_into", "facts"}
+_NOT_OPENED |= {c.name for c in case.c if c.name.endswith("_count")}
+_LATER = {c.name for c in case.c if c.name.endswith("_at")}
+_LATER -= {"occurred_at", "reported_at", "stage_due_at", "stage_yellow_at"}
 _OPENED = [c for c in case.c if c.name not in _NOT_OPENED | _LATER]
 
 
@@ -142,6 +162,7 @@ def _open_statement() -> Any:
     # psycopg keeps no statement of more than 50 parameters: what the event shares with the case is given once.
     event = [values.get(_SHARED.get(c.name, ""), given) for c, given in zip(_GIVEN_EVENT, _EVENT_VALUES, strict=True)]
     values["number"] = bindparam("number_head", type_=Text).concat(digits)
+    values["next_due_at"] = values["stage_due_at"]  # no handling clock runs yet
     opened = (
         upsert(case)
         .values(values)

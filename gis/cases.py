@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,20 +16,34 @@ from uuid import UUID, uuid4
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 
-from gis import areas, case_clock, case_rows, errors, events, geometry, intake_form, personal, workflow
+from gis import (
+    areas,
+    case_changes,
+    case_clock,
+    case_rows,
+    case_tasks,
+    errors,
+    events,
+    geometry,
+    intake_form,
+    personal,
+    workflow,
+)
 from gis.case_clock import AHEAD, TIMEOUT, Moments
-from gis.case_rows import Photo, append, attach, make_event
+from gis.case_rows import Photo, append, attach, make_event, purposes
 from gis.catalogue import Category, resolve
 from gis.db import Connection
 from gis.digest import sm3
 from gis.intake_form import Promise, Told
 from gis.people import SYSTEM, Caller
 from gis.routing import RoutingFacts
-from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, rulebook
+from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, pinned, rulebook
 from gis.search import ZONE
 from gis.tables import case, case_event, component, department
 from gis.workflow import Step
 
+# The action by which a case notes what another report of the same thing brought.
+FOLLOW = "follow"
 # How many bytes of JSON the extra facts of a report may be.
 EXTRA_MAX = 10_000
 _ESCAPED_NULL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -46,7 +61,9 @@ class Report:
     """What is reported. ``lon``/``lat`` in ``crs``; times with zone. ``catalogue`` and ``category_kind`` may be empty
     only where the code is unambiguous without them; ``severity`` (1 normal, 2 serious, 3 urgent) None means what the
     filing standard says of the condition. ``form`` holds the values of the form of its kind and channel; None from
-    senders that know no forms. ``tags`` are codes of campaigns the case belongs to."""
+    senders that know no forms. ``tags`` are codes of campaigns the case belongs to. ``payload`` answers what the
+    workflow asks of a report, ``photos_after`` are those of a result that comes with it (``self_handled``).
+    ``external_code`` is what the channel calls the case."""
 
     category_code: str
     lon: float
@@ -70,7 +87,12 @@ class Report:
     extra: Mapping[str, Any] = field(default_factory=dict)
     form: Mapping[str, Any] | None = None
     promise: Promise | None = None
+    self_handled: bool = False
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    photos_after: tuple[Photo, ...] = ()
+    external_code: str = ""
     tags: tuple[str, ...] = ()
+    parent_id: UUID | None = None
 
     def digest(self) -> bytes:
         """Of what the sender sent: the same id with another digest is a conflict."""
@@ -86,11 +108,17 @@ class Report:
             "occurred_at": self.occurred_at.astimezone(UTC).isoformat() if self.occurred_at else None,
             "photos": sorted(p.sha256.hex() for p in self.photos),
             "extra": dict(self.extra),
+            "self_handled": self.self_handled,
+            "payload": dict(self.payload),
+            "photos_after": sorted(p.sha256.hex() for p in self.photos_after),
+            "external_code": self.external_code,
+            "tags": sorted(self.tags),
+            "parent_id": str(self.parent_id) if self.parent_id else None,
         }
         if not self.form:
             return sm3(_canonical(sent))
         # A form may hold a telephone number: from a bare digest it could be guessed.
-        return personal.keyed("report", _canonical(sent | {"form": dict(self.form), "tags": sorted(self.tags)}))
+        return personal.keyed("report", _canonical(sent | {"form": dict(self.form)}))
 
     def check_storable(self) -> None:
         """Raises ``Malformed`` for what no database row or JSON can hold, or an ``extra`` of more than 10 kB."""
@@ -202,6 +230,7 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         category=category,
         severity=severity,
         place=place,
+        external=sent.external_code,
         at=reported_at,
     )
     if told.external:
@@ -210,7 +239,8 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             first = _again(tx, known, None)
             assert first is not None  # a case is never deleted
             return first
-    flow = book.workflow(routing.workflow or kind.workflow)
+    bound = book.bindings.workflow(kind.code, category.kind, category.code, place, sent.channel, sent.self_handled)
+    flow = book.workflow(bound or routing.workflow or kind.workflow)
     prefix = kind.number_prefix or book.number_prefix
     facts = {
         "number_head": f"{prefix}{reported_at.astimezone(ZONE):%Y%m%d}-",
@@ -243,8 +273,16 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         "extra": dict(sent.extra) | ({"form": dict(told.values)} if told.values else {}),
     }
     # Reporting comes before any row a scope could cover: here a role counts wherever it holds.
-    step = workflow.begin(flow, facts, {g.role for g in caller.grants}, {})
-    return _open(tx, sent, facts, step, caller, told)
+    step = workflow.begin(flow, facts, {g.role for g in caller.grants}, sent.payload)
+    _check_parent(tx, caller, sent.parent_id)
+    return _open(tx, book, sent, facts, step, caller, told)
+
+
+def _check_parent(tx: Connection, caller: Caller, parent_id: UUID | None) -> None:
+    if parent_id is not None:
+        row = tx.execute(select(case).where(case.c.id == parent_id)).first()
+        if row is None or not caller.roles_on(dict(row._mapping)):
+            raise errors.CaseNotFound(id=str(parent_id))
 
 
 def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: datetime, now: datetime) -> Any:
@@ -283,14 +321,18 @@ def _component_units(tx: Connection, sent: Report, catalogue: str, category: Cat
     return row.competent_unit, row.owner_unit, row.maintenance_unit
 
 
-def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, caller: Caller, told: Told) -> Receipt:
+def _open(
+    tx: Connection, book: Rulebook, sent: Report, facts: Mapping[str, Any], step: Step, caller: Caller, told: Told
+) -> Receipt:
     """Write the case and its first event in one statement; where the id is taken, answer as the first time."""
     lon, lat = facts["lon"], facts["lat"]
+    more = _more(tx, book, sent, facts, step)
     payload = {name: facts[name] for name in _TOLD} | {
         "sent": {"crs": sent.crs, "x": float(sent.lon), "y": float(sent.lat)},
         "rule_id": facts["routing"]["rule_id"],
         "department": facts["department_code"],
         "photos": [p.sha256.hex() for p in sent.photos],
+        **step.payload,
     }
     if told.tags:
         payload["tags"] = list(told.tags)
@@ -307,7 +349,8 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
         "state": state.code,
         "stage": state.stage,
         "status": state.status,
-        "stage_due_at": facts["reported_at"] + state.limit if state.limit else None,
+        "awaits": list(state.owners),
+        **case_clock.stage_times(state.limit, facts["reported_at"], book.calendar),
         "content_digest": digest,
         "seq": 1,
         "last_hash": event["hash"],
@@ -320,6 +363,12 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
     if sent.photos:
         attach(tx, event, sent.photos, "before")
     intake_form.write(tx, sent.id, facts["channel"], told, caller, facts["reported_at"])
+    if sent.photos_after:
+        attach(tx, event, sent.photos_after, "after")
+    if more:
+        tx.execute(update(case).where(case.c.id == sent.id).values(more))
+    if step.action.opens:
+        case_tasks.open_tasks(tx, step, {**row, "assignee_id": None, "updated_at": row["reported_at"]}, book.calendar)
     return Receipt(
         sent.id,
         opened.number,
@@ -331,6 +380,25 @@ def _open(tx: Connection, sent: Report, facts: Mapping[str, Any], step: Step, ca
         row["unit_grid_code"],
         duplicate=False,
     )
+
+
+def _more(tx: Connection, book: Rulebook, sent: Report, facts: Mapping[str, Any], step: Step) -> dict[str, Any]:
+    """What few reports bring beside the columns of all: a parent, marks, facts, a timer, helping departments.
+
+    Asked before anything is written: whatever it refuses leaves nothing behind. Raises ``DepartmentUnknown``.
+    """
+    at = facts["reported_at"]
+    found: dict[str, Any] = dict.fromkeys(step.action.marks, at)
+    found |= {"parent_id": sent.parent_id} if sent.parent_id else {}
+    found |= {"facts": step.kept} if step.kept else {}
+    if step.state.timer:
+        found["wake_at"] = case_changes.wake_at(step, {"facts": step.kept}, at, book.calendar)
+    if step.action.opens:
+        helpers = case_tasks.holders(step, facts)
+        case_changes.check_departments(tx, helpers)
+        others = (code for code in helpers if code != facts["department_code"])
+        found["co_departments"] = list(dict.fromkeys([*facts["co_departments"], *others]))
+    return found
 
 
 def _again(tx: Connection, case_id: UUID, digest: bytes | None) -> Receipt | None:
@@ -379,7 +447,8 @@ def act(
     when ``expected_seq`` is not the case's, the refusals of ``gis.workflow.step``, ``DepartmentUnknown``,
     ``NoDutyDepartment`` and ``BeyondCalendar``.
     """
-    row = _lock(tx, case_id)
+    rows = _lock(tx, case_id, _merge_target(payload))
+    row = rows[case_id]
     roles = caller.roles_on(row)
     if not roles:
         raise errors.CaseNotFound(id=str(case_id))
@@ -387,14 +456,45 @@ def act(
         raise _stale(tx, row, expected_seq)
     book = rulebook(tx)
     flow = flow_of(tx, book, row)
-    step = workflow.step(flow, row, action, roles, payload)
     moments = case_clock.moments(tx, row, at, None if trusted else flow.allowance)
+
+    def taken(row: Mapping[str, Any]) -> Step:
+        known = row
+        arrow = flow.actions.get(action)
+        if arrow is not None and arrow.guard:
+            given = case_changes.photos_given(arrow, payload)
+            known = case_changes.facts(tx, row, arrow.guard_names, moments.judged, given)
+        return workflow.step(flow, known, action, roles, payload)
+
+    step = taken(row)
     if action != TIMEOUT and case_clock.ran_out(row, moments.judged) and _can_time_out(flow, row):
         # The deadline loop looks only now and then; a lateness must not depend on when.
         passed = workflow.step(flow, row, TIMEOUT, {"system"}, {})
         row = _write(tx, book, row, passed, SYSTEM, case_clock.moments(tx, row, row["due_at"], None))
-        step = workflow.step(flow, row, action, roles, payload)
-    return int(_write(tx, book, row, step, caller, moments, photos, place)["seq"])
+        step = taken(row)
+    done = _write(tx, book, row, step, caller, moments, photos, place)
+    if done["merged_into"] is not None and row["merged_into"] is None:
+        _tell_merged(tx, book, caller, row, rows[done["merged_into"]])
+    return int(done["seq"])
+
+
+def _merge_target(payload: Mapping[str, Any]) -> UUID | None:
+    try:
+        return UUID(payload["into"]) if isinstance(payload.get("into"), str) else None
+    except ValueError:
+        return None  # the workflow says what is wrong with it
+
+
+def _tell_merged(
+    tx: Connection, book: Rulebook, caller: Caller, row: Mapping[str, Any], main: Mapping[str, Any]
+) -> None:
+    """Note on the case that goes on what was merged into it; the same person's doing, by the system's hand."""
+    flow = flow_of(tx, book, main)
+    told = {"note": f"并入案件 {row['number']}：{row['description']}"[: workflow.TEXT_MAX], "source": row["channel"]}
+    if FOLLOW not in flow.actions or main["state"] not in flow.actions[FOLLOW].sources:
+        raise errors.MergeRefused(into=main["number"], state=main["state"])
+    step = workflow.step(flow, main, FOLLOW, {"system"}, told)
+    _write(tx, book, main, step, caller, case_clock.moments(tx, main, None, None))
 
 
 def _can_time_out(flow: workflow.Workflow, row: Mapping[str, Any]) -> bool:
@@ -412,29 +512,63 @@ def _write(
     place: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Write a step's event and what it changes; returns the case's row as it is then."""
-    changes = _changes(tx, book, row, step, moments.judged)
+    changes = case_changes.changes(tx, book, row, step, caller, moments.judged)
+    chosen = changes.pop("assigned", None)
     kept = case_rows.kept(row, step, moments, photos)
+    if chosen is not None:
+        kept["assigned"] = {"id": str(chosen.id), "name": chosen.name, "reasons": [dict(r) for r in chosen.reasons]}
     event = make_event(
         row["id"], row["seq"] + 1, row["last_hash"], step, row["state"], caller, moments.told, kept, place
     )
     changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": datetime.now(UTC)}
-    tx.execute(update(case).where(case.c.id == row["id"]).values(changes))
-    append(tx, event, photos, "after" if step.action.code == "handle" else "check")
-    return {**row, **changes}
+    after = {**row, **changes}
+    # Only the tasks themselves know whether the caller has one: what that refuses must leave nothing behind.
+    with tx.begin_nested() if step.action.closes or step.action.field("scores") else nullcontext():
+        tx.execute(update(case).where(case.c.id == row["id"]).values(changes))
+        append(tx, event, purposes(step, photos))
+        _do_tasks(tx, book, row, {**after, "updated_at": moments.judged}, step, caller, place)
+    return after
 
 
-def _lock(tx: Connection, case_id: UUID) -> dict[str, Any]:
+def _do_tasks(
+    tx: Connection,
+    book: Rulebook,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    step: Step,
+    caller: Caller,
+    place: tuple[float, float] | None,
+) -> None:
+    action = step.action
+    if action.closes:
+        result = {**step.payload, "by": caller.name}
+        if place is not None:
+            result["distance_m"] = round(geometry.distance_m(after["lon"], after["lat"], *place))
+        case_tasks.close_tasks(tx, action, after, caller, result)
+    if action.opens:
+        case_tasks.open_tasks(tx, step, after, pinned(tx, book, before, "calendar"))
+    scores = action.field("scores")
+    if scores is not None:
+        case_tasks.score(tx, after["id"], step.payload.get(scores.name) or {})
+    if before["status"] == "open" and after["status"] != "open":
+        case_tasks.cancel_all(tx, after)
+
+
+def _lock(tx: Connection, case_id: UUID, other: UUID | None) -> dict[UUID, dict[str, Any]]:
+    """The rows of a case and of the one it is to be merged into, both locked, always in the same order."""
+    wanted = {case_id} if other is None else {case_id, other}
     try:
-        row = tx.execute(select(case).where(case.c.id == case_id).with_for_update()).first()
+        rows = tx.execute(select(case).where(case.c.id.in_(wanted)).order_by(case.c.id).with_for_update()).all()
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == "55P03":
             raise errors.StaleCase(
                 zh="案件正被他人处理，请稍后再试", en="Somebody else is acting on the case"
             ) from error
         raise
-    if row is None:
+    found = {row.id: dict(row._mapping) for row in rows}
+    if case_id not in found:
         raise errors.CaseNotFound(id=str(case_id))
-    return dict(row._mapping)
+    return found
 
 
 def _stale(tx: Connection, row: Mapping[str, Any], expected: int) -> errors.Problem:
@@ -451,32 +585,3 @@ def _stale(tx: Connection, row: Mapping[str, Any], expected: int) -> errors.Prob
         action=last.action,
         at=last.recorded_at.isoformat(),
     )
-
-
-def _changes(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step, at: datetime) -> dict[str, Any]:
-    action = step.action
-    changes: dict[str, Any] = {
-        "state": step.state.code,
-        "stage": step.state.stage,
-        "status": step.state.status,
-        "stage_due_at": at + step.state.limit if step.state.limit else None,
-    }
-    changes |= dict.fromkeys(action.clears)
-    changes |= dict.fromkeys(action.marks, at)
-    if "overdue_at" in action.marks:
-        changes["clock"] = case_clock.late(row, at)
-    target = row["department_code"]
-    if any(f.type == "department" for f in action.fields):
-        target = _department(tx, str(step.payload.get("department") or row["department_code"] or ""))
-        changes["department_code"] = target
-    if action.clock != "none":
-        changes |= case_clock.turn(tx, book, row, action.clock, target, at, stopped="handled_at" in action.marks)
-    return changes | {name: row[name] + 1 for name in action.counts}
-
-
-def _department(tx: Connection, code: str) -> str:
-    if not code:
-        raise errors.NoDutyDepartment()
-    if tx.execute(select(department.c.active).where(department.c.code == code)).scalar() is not True:
-        raise errors.DepartmentUnknown(department=code)
-    return code

@@ -88,7 +88,7 @@ def line(tx: Connection, book: Rulebook, row: Mapping[str, Any], now: datetime) 
     )
 
 
-def stays(flow: Workflow, events: Sequence[Any], stage_due_at: datetime | None) -> list[Stay]:
+def stays(flow: Workflow, events: Sequence[Any], stage_due_at: datetime | None, calendar: Calendar) -> list[Stay]:
     """The states a case was in, oldest first, by the moments its steps are judged by.
 
     ``events`` in any order; a step that stays in its state ends nothing. ``stage_due_at`` is the running stage's.
@@ -101,7 +101,7 @@ def stays(flow: Workflow, events: Sequence[Any], stage_due_at: datetime | None) 
         if found:
             found[-1] = Stay(found[-1].state, found[-1].begin, at, found[-1].due_at)
         limit = flow.states[event.to_state].limit if event.to_state in flow.states else None
-        found.append(Stay(event.to_state, at, None, at + limit if limit else None))
+        found.append(Stay(event.to_state, at, None, case_clock.stage_times(limit, at, calendar)["stage_due_at"]))
     if found:
         last = found[-1]
         found[-1] = Stay(last.state, last.begin, None, stage_due_at)

@@ -1,4 +1,7 @@
-"""What time alone does to cases: a handling limit that passes is recorded. Knows who is late, not what a step is."""
+"""What time alone does to cases: a limit that passes is recorded, a timer that runs out acts.
+
+Knows who is late and whose time has come, not what a step is.
+"""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +12,7 @@ from gis import cases, errors
 from gis.case_clock import TIMEOUT
 from gis.db import Connection
 from gis.people import SYSTEM
-from gis.rulebook import flow_of, rulebook
+from gis.rulebook import Rulebook, flow_of, rulebook
 from gis.tables import case
 
 
@@ -29,6 +32,34 @@ def mark_overdue(tx: Connection, limit: int = 200, now: datetime | None = None) 
             break
         following &= tuple_(case.c.due_at, case.c.id) > tuple_(page[-1].due_at, page[-1].id)
     return marked
+
+
+def wake(tx: Connection, limit: int = 200, now: datetime | None = None) -> int:
+    """Take the step of up to ``limit`` state timers that have run out (a suspension ends, a wait lapses).
+
+    Returns how many. A case that refuses, whatever for, is left out and holds up no other.
+    """
+    moment = now or datetime.now(UTC)
+    book, woken, seen = rulebook(tx), 0, case.c.wake_at <= moment
+    while woken < limit:
+        page = tx.execute(select(case).where(seen).order_by(case.c.wake_at, case.c.id).limit(limit)).all()
+        woken += sum([_wake(tx, book, dict(row._mapping)) for row in page[: limit - woken]])
+        if len(page) < limit:
+            break
+        seen &= tuple_(case.c.wake_at, case.c.id) > tuple_(page[-1].wake_at, page[-1].id)
+    return woken
+
+
+def _wake(tx: Connection, book: Rulebook, row: dict[str, Any]) -> bool:
+    try:
+        timer = flow_of(tx, book, row).states[row["state"]].timer
+        if timer is None:
+            return False
+        with tx.begin_nested():
+            cases.act(tx, row["id"], timer.action, SYSTEM, {}, at=row["wake_at"], trusted=True)
+    except (errors.Problem, KeyError):
+        return False  # somebody moved it meanwhile, or holds it, or its workflow is gone
+    return True
 
 
 def _late(moment: datetime) -> ColumnElement[bool]:

@@ -125,6 +125,12 @@ FieldMissing = _problem("FieldMissing", "field_missing", 422, "缺少必填内�
 GuardRefuses = _problem(
     "GuardRefuses", "guard_refuses", 422, "不满足操作条件", "The condition of the action is not met"
 )
+NoTask = _problem("NoTask", "no_task", 409, "您没有这项待办任务", "You have no such open task")
+StaffUnknown = _problem("StaffUnknown", "staff_unknown", 422, "没有这个人或已离岗", "No such person, or they have left")
+MergeRefused = _problem(
+    "MergeRefused", "merge_refused", 422, "不能并入这个案件", "The case cannot be merged into that one"
+)
+DateRefused = _problem("DateRefused", "date_refused", 422, "日期不在允许范围内", "The date is out of the allowed range")
 StaleCase = _problem(
     "StaleCase", "stale_case", 409, "案件已被他人更新，请刷新", "Somebody else changed the case; reload it"
 )

@@ -60,9 +60,12 @@ def read(
     category: Category,
     severity: int,
     place: PlaceFacts,
+    external: str,
     at: datetime,
 ) -> Told:
     """Judge a report's form (None: the sender knows no forms), its promise and its tags.
+
+    ``external`` is what the channel calls the case where no field of the form says it.
 
     Raises ``FormInvalid``, ``TagUnknown``, ``CallerBlocked``, ``CommitmentBroken`` or ``Malformed``.
     """
@@ -73,7 +76,7 @@ def read(
     if given is None or form is None:
         if given or promise:
             raise errors.FormInvalid(kind=kind, channel=channel, why="there is no form for these reports")
-        return Told(tags=marks)
+        return Told(external=external, tags=marks)
     checked = forms.accept(form, given, promise.fields if promise else ())
     people, values = _apart(form, checked.values)
     subjects = [subject for _, subject in people.values() if subject is not None]
@@ -81,7 +84,7 @@ def read(
     if checked.promised:
         assert promise is not None  # only what was promised is missing
         _check_promise(tx, subjects, promise, day)
-    external = str(values.get(form.external, "")) if form.external else ""
+    external = str(values.get(form.external) or external) if form.external else external
     until = promise.until if promise and checked.promised else None
     return Told(values, people, external, marks, checked.promised, until)
 

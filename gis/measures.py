@@ -78,30 +78,32 @@ class Measure:
 
 
 _NOT_VOID = C.status != "void"
+# What a department is measured by. An accepted appeal takes the case out of it; the lateness itself stays on the case.
+_COUNTED = _NOT_VOID & C.exempted_at.is_(None)
 
 MEASURES: dict[str, Measure] = {
     m.code: m
     for m in (
         Measure("reported", "上报数", "Reported", at=C.reported_at, cases=_NOT_VOID),
         Measure("filed", "立案数", "Filed", at=C.filed_at, cases=_NOT_VOID),
-        Measure("dispatched", "派遣数", "Dispatched", at=C.dispatched_at, cases=_NOT_VOID),
-        Measure("handled", "处置数", "Handled", at=C.handled_at, cases=_NOT_VOID),
+        Measure("dispatched", "派遣数", "Dispatched", at=C.dispatched_at, cases=_COUNTED),
+        Measure("handled", "处置数", "Handled", at=C.handled_at, cases=_COUNTED),
         # The clock measures handling and stops at the feedback: what the check and the closing take is not the
         # department's. A case without a limit is neither on time nor late.
         Measure(
-            "on_time", "按期处置数", "Handled on time", at=C.handled_at, cases=_NOT_VOID & (C.handled_at <= C.due_at)
+            "on_time", "按期处置数", "Handled on time", at=C.handled_at, cases=_COUNTED & (C.handled_at <= C.due_at)
         ),
-        Measure("closed", "结案数", "Closed", at=C.closed_at, cases=C.status == "closed"),
+        Measure("closed", "结案数", "Closed", at=C.closed_at, cases=_COUNTED & (C.status == "closed")),
         Measure(
             "closed_on_time",
             "按期结案数",
             "Closed on time",
             at=C.closed_at,
-            cases=(C.status == "closed") & (C.handled_at <= C.due_at),
+            cases=_COUNTED & (C.status == "closed") & (C.handled_at <= C.due_at),
         ),
         # Dated by dispatch, not by the failed check: each day's reworks then stay a share of that day's dispatched
         # work, and a second rework of the same case does not move the first to another day.
-        Measure("rework", "返工数", "Reworks", at=C.dispatched_at, cases=_NOT_VOID, n=C.rework_count),
+        Measure("rework", "返工数", "Reworks", at=C.dispatched_at, cases=_COUNTED, n=C.rework_count),
         # A case counts once, for the department that was late last: handing it on takes the lateness from nobody,
         # until the next department is late in turn.
         Measure(
@@ -109,7 +111,7 @@ MEASURES: dict[str, Measure] = {
             "超期数",
             "Overdue",
             at=func.coalesce(C.overdue_at, _LATE_AT),
-            cases=_NOT_VOID,
+            cases=_COUNTED,
             department=_LATE_DEPARTMENT,
         ),
     )

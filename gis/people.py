@@ -57,7 +57,7 @@ _NOBODY = _hasher.hash(secrets.token_hex(8))
 
 @dataclass(frozen=True)
 class Grant:
-    """A role and the rows it holds for. ``scope`` is town, village, duty_grid, department or own."""
+    """A role and the rows it holds for. ``scope`` is town, village, duty_grid, department, own or (one) case."""
 
     role: str
     scope: str
@@ -104,7 +104,7 @@ class Caller:
 
     def roles_on(self, row: Mapping[str, Any]) -> frozenset[str]:
         """The roles whose scope covers this case row."""
-        return frozenset(g.role for g in self.grants if _covers(g, self.id, row))
+        return frozenset(_role_on(g, row) for g in self.grants if _covers(g, self.id, row))
 
     def may(self, permission: str) -> None:
         """Raises ``Forbidden`` unless the caller has ``permission``."""
@@ -114,6 +114,19 @@ class Caller:
 
 PUBLIC = Caller(None, "", "市民", ("", ""), (Grant("public", "none"),), frozenset({"case.report", "media.write"}))
 SYSTEM = Caller(None, "system", "系统", ("", ""), (Grant("system", "town"),), frozenset({"case.view", "case.act"}))
+
+
+def reporter_of(case_id: UUID) -> Caller:
+    """Whoever holds a case's query code: the public, on this one case."""
+    return Caller(
+        None, "", "市民", ("", ""), (Grant("public", "case", str(case_id)),), frozenset({"case.act", "media.write"})
+    )
+
+
+def _role_on(grant: Grant, row: Mapping[str, Any]) -> str:
+    """A department that only helps with a case acts as its assistant, not as the one that owns it."""
+    helps = grant.scope == "department" and grant.scope_code != row["department_code"]
+    return "assistant" if helps and grant.role in ("handler", "department_manager") else grant.role
 
 
 def _covers(grant: Grant, caller_id: UUID | None, row: Mapping[str, Any]) -> bool:
@@ -128,6 +141,8 @@ def _covers(grant: Grant, caller_id: UUID | None, row: Mapping[str, Any]) -> boo
             return row["department_code"] == grant.scope_code or grant.scope_code in row["co_departments"]
         case "own":
             return caller_id is not None and caller_id in (row["reporter_id"], row["assignee_id"])
+        case "case":
+            return str(row["id"]) == grant.scope_code
     return False
 
 

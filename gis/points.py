@@ -156,11 +156,11 @@ class CaseStore:
     def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Iterable[UUID] | None = None) -> Mask:
         """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.
 
-        ``q`` and ``component`` are not kept in memory: give the ids the database found for them
+        Parts of the filter are not kept in memory (``CaseFilter.named``): give the ids the database found for them
         (``points_rows.named_ids``). Raises ``ValueError`` when they are wanted and not given.
         """
-        if (wanted.q or wanted.component) and ids is None:
-            raise ValueError("q and component need the ids the database found")
+        if ids is None and wanted.named() is not None:
+            raise ValueError("this filter needs the ids the database found")
         snapshot = self.snapshot
         second = _last_change(snapshot, seconds(now))
         named = None if ids is None else pack_ids(ids)

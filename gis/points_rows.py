@@ -126,10 +126,12 @@ def fetch(tx: Connection, ids: Sequence[UUID]) -> Sequence[Any]:
     ).all()
 
 
-def named_ids(tx: Connection, wanted: CaseFilter) -> list[UUID]:
-    """The cases that the parts of a filter keep that are not in memory: ``q`` and ``component``."""
-    clauses = CaseFilter(q=wanted.q, component=wanted.component).clauses(datetime.now(UTC))
-    return list(tx.execute(select(case.c.id).where(*clauses)).scalars())
+def named_ids(tx: Connection, wanted: CaseFilter) -> list[UUID] | None:
+    """The cases that the part of a filter keeps that is not in memory; None where it has no such part."""
+    part = wanted.named()
+    if part is None:
+        return None
+    return list(tx.execute(select(case.c.id).where(*part.clauses(datetime.now(UTC)))).scalars())
 
 
 BLOCK_ZOOM: Final = 13

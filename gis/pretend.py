@@ -4,11 +4,14 @@ Used by the live simulator, which plays people through the public API, and by th
 nothing of real places or persons, and every case made from them is marked as simulated.
 """
 
+import io
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
+
+from PIL import Image, ImageDraw
 
 #: How much more often than others a class is reported, by a word in its name.
 COMMON = {
@@ -60,6 +63,10 @@ HABITS = {
     "check_fail": 9.0,
     "close": 97.0,
     "rework": 2.0,
+    # What takes a decision of its own is left to those who play it.
+    **dict.fromkeys(("ask_supplement", "merge", "follow", "tag", "forward_closing", "force_close", "appeal"), 0.0),
+    **dict.fromkeys(("add_assist", "urge", "supervise", "ask_suspension", "begin_special", "ask_extension"), 0.0),
+    **dict.fromkeys(("answer_urge", "answer_supervise", "assist_done", "arrive", "add_summon"), 0.0),
 }
 #: Median time a case waits in a state and how wide it spreads (sigma of the logarithm).
 PACE: dict[str, tuple[timedelta, float]] = {
@@ -75,7 +82,6 @@ PACE: dict[str, tuple[timedelta, float]] = {
 FORGOTTEN = 0.008
 _TEXTS = {
     "result": ("已清理完毕", "已修复并恢复使用", "已现场整改，恢复原状", "已更换部件，运行正常", "已劝离并清理现场"),
-    "closing_condition": ("现场已恢复", "设施完好，符合结案条件", "问题已消除"),
     "note": ("请按时限处置", "请核实后处置", ""),
     "decline": ("不属本部门职责范围", "权属单位有误，请重新派遣"),
     "check_fail": ("现场仍有残留", "修复不彻底", "照片与现场不符"),
@@ -131,13 +137,19 @@ def forgotten(number: str) -> bool:
 
 
 def decide(
-    chance: Random, actions: Sequence[Mapping[str, Any]], departments: Collection[str], photos: Sequence[str] = ()
+    chance: Random,
+    actions: Sequence[Mapping[str, Any]],
+    departments: Collection[str],
+    photos: Sequence[str] = (),
+    conditions: Sequence[str] = (),
 ) -> Step | None:
     """One of the available actions (``action`` code and ``fields``), by habit, with its fields filled in.
 
     Fields are filled by type; of the optional ones the department stays as proposed and photos are given when there
-    are any. None when there is nothing one would do: who may only send back, end or move a case leaves it to others.
+    are any. ``conditions`` are the codes a case of this class may be closed by. None when there is nothing one would
+    do: who may only send back, end or move a case leaves it to others.
     """
+    actions = [a for a in actions if not a.get("blocked") and HABITS.get(a["action"], 5.0) > 0]
     if not any(usual(a["action"]) for a in actions):
         return None
     weights = [HABITS.get(a["action"], 5.0) for a in actions]
@@ -153,6 +165,8 @@ def decide(
             value = list(photos)
         elif field["type"] == "choice":
             value = chance.choice(field["choices"])
+        elif field["type"] == "closing_condition" and conditions:
+            value = conditions[0]
         elif field["type"] == "number":
             value = 1
         elif field["type"] == "department" and field["required"] and departments:
@@ -160,3 +174,18 @@ def decide(
         if value:
             payload[field["name"]] = value
     return Step(code, payload)
+
+
+def picture(chance: Random) -> bytes:
+    """A small JPEG that says it is simulated."""
+    size, colour = (320, 240), tuple(chance.randrange(60, 200) for _ in range(3))
+    image = Image.new("RGB", size, colour)
+    draw = ImageDraw.Draw(image)
+    for _ in range(6):
+        x, y = chance.randrange(size[0]), chance.randrange(size[1])
+        shade = tuple(chance.randrange(40, 220) for _ in range(3))
+        draw.ellipse((x, y, x + chance.randrange(20, 120), y + chance.randrange(20, 90)), fill=shade)
+    draw.text((12, 12), f"SIMULATED\n{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC", fill="white")
+    kept = io.BytesIO()
+    image.save(kept, "JPEG", quality=70)
+    return kept.getvalue()

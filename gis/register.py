@@ -18,6 +18,7 @@ from gis.search import named, visible_cases
 from gis.tables import (
     attachment,
     case,
+    case_code,
     case_digest,
     case_event,
     department,
@@ -73,6 +74,29 @@ def proof(tx: Connection, caller: Caller, case_id: UUID) -> Proof:
         broken_at = last.seq + 1 if last else 1
     sealed = tx.execute(select(func.max(case_digest.c.day))).scalar()
     return Proof(row.seq, bytes(row.last_hash), broken_at, sealed)
+
+
+def links(tx: Connection, caller: Caller, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The visible cases that belong to one: {link, and the columns of ``case``}.
+
+    ``link`` is merged_into, merged_from, parent or child.
+    """
+    found: list[dict[str, Any]] = []
+    clauses = {"merged_from": case.c.merged_into == row["id"], "child": case.c.parent_id == row["id"]}
+    for link, column in (("merged_into", "merged_into"), ("parent", "parent_id")):
+        if row[column] is not None:
+            clauses[link] = case.c.id == row[column]
+    for link, clause in clauses.items():
+        page = named(visible_cases(caller).where(clause).order_by(case.c.reported_at).limit(50))
+        found += [{**one._mapping, "link": link} for one in tx.execute(page)]
+    return found
+
+
+def codes(tx: Connection, case_id: UUID) -> Sequence[Any]:
+    """What other channels call a case: rows (channel, code)."""
+    return tx.execute(
+        select(case_code.c.channel, case_code.c.code).where(case_code.c.case_id == case_id).order_by(*case_code.c)
+    ).all()
 
 
 def attachment_of(tx: Connection, caller: Caller, case_id: UUID, sha256_hex: str) -> Any:

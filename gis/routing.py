@@ -143,7 +143,7 @@ def _rule(position: int, raw: Any) -> Rule:
         channel=text("channel", ANY),
         department=text("department"),
         co_departments=tuple(helpers),
-        workflow=text("workflow", "standard"),
+        workflow=text("workflow") if "workflow" in raw else "",
         position=position,
     )
     for target in (rule.department, *rule.co_departments):
@@ -258,7 +258,7 @@ class DutyList:
             found += [("department", code) for code in (rule.department, *rule.co_departments) if code not in known]
             found += [("component_unit", rule.component_unit)] if rule.component_unit not in {ANY, *known} else []
             found += [("channel", rule.channel)] if rule.channel not in told else []
-            found += [("workflow", rule.workflow)] if flows is not None and rule.workflow not in flows else []
+            found += [("workflow", rule.workflow)] if flows is not None and rule.workflow not in {"", *flows} else []
             found += [("area", rule.area)] if places is not None and rule.area not in places else []
             at = f"rules[{rule.position}] (id {rule.id})"
             wrong += [{"where": f"{at}.{field}", "why": f"unknown: {name}"} for field, name in found]

@@ -24,8 +24,9 @@ from gis import (
     intake_rules,
     map_layers,
     people,
-    workflow,
+    workflow_parse,
 )
+from gis.bindings import Bindings
 from gis.campaigns import Campaign
 from gis.catalogue import Catalogue, FilingStandard
 from gis.category_status import CategoryStatus
@@ -65,7 +66,8 @@ definitions.register("catalogue", Catalogue.from_body)
 definitions.register("filing_standard", FilingStandard.from_body)
 definitions.register("calendar", Calendar.from_body)
 definitions.register("duty_list", DutyList.from_body)
-definitions.register("workflow", workflow.parse)
+definitions.register("workflow", workflow_parse.parse)
+definitions.register("binding", Bindings.from_body)
 definitions.register("case_kind", parse_case_kind)
 definitions.register("role", people.parse_roles)
 definitions.register("layer", map_layers.parse_layer)
@@ -80,7 +82,7 @@ definitions.register("intake_rule", intake_rules.parse)
 _PUBLISHING = 7266727
 _ACROSS = (
     *("catalogue", "case_kind", "filing_standard", "duty_list", "workflow", category_status.KIND),
-    *("form", "guide", "intake_rule"),
+    *("form", "guide", "intake_rule", "binding"),
 )
 
 
@@ -113,6 +115,7 @@ class Rulebook:
     guides: Mapping[str, Guide]
     campaigns: Mapping[str, Campaign]
     intake_rules: IntakeRules
+    bindings: Bindings
     versions: Mapping[str, int]
 
     def workflow(self, code: str) -> Workflow:
@@ -206,6 +209,7 @@ def _build(
         guides=every("guide"),
         campaigns=every("campaign"),
         intake_rules=only("intake_rule"),
+        bindings=only("binding"),
         versions={f"{kind}/{code}": number for (kind, code), number in sorted(newest.items())},
     )
 
@@ -250,6 +254,7 @@ def _unknown_names(tx: Connection, book: Rulebook) -> Iterator[dict[str, str]]:
         forms.check_names(book.forms.values(), book.case_kinds, CHANNELS)
         guides.check_names(book.guides.values(), book.catalogues[book.town_catalogue], book.filing_standard, CHANNELS)
         intake_rules.check_names(book.intake_rules, book.catalogues[book.town_catalogue])
+        book.bindings.check_names(book.case_kinds, book.workflows, CHANNELS)
     except errors.DefinitionBad as problem:
         yield from told_faults(problem)
     standard = book.filing_standard

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Select, and_, false, func, literal, or_, select, true, tuple_
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal, literal_column, or_, select, true, tuple_
 from sqlalchemy import case as when
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import DateTime, Text, Uuid
@@ -26,7 +26,6 @@ from gis.tables import case, department, division, staff
 LIGHTS = ("green", "yellow", "red", "none")
 ZONE = ZoneInfo("Asia/Shanghai")
 Order = Literal["newest", "due"]
-_FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def within(scope: Scope) -> ColumnElement[bool]:
@@ -66,6 +65,16 @@ def light(now: datetime) -> ColumnElement[str]:
     )
 
 
+def stage_light(now: datetime) -> ColumnElement[str]:
+    """green, yellow, red by the limit of the stage the case is in; none where it is not open or has no such limit."""
+    return when(
+        (or_(case.c.status != "open", case.c.stage_due_at.is_(None)), "none"),
+        (case.c.stage_due_at < now, "red"),
+        (case.c.stage_yellow_at <= now, "yellow"),
+        else_="green",
+    )
+
+
 def overdue(now: datetime) -> ColumnElement[bool]:
     """Whether handling took, or by ``now`` is taking, longer than its limit; never null."""
     late = func.coalesce(case.c.due_at < func.coalesce(case.c.handled_at, now), False)
@@ -77,8 +86,8 @@ class CaseFilter:
     """Which cases: one meaning for list, count, map, heat, stream and export. Empty fields do not restrict.
 
     ``category`` holds ``kind:prefix`` forms such as ``event:05``; ``since``/``until`` bound ``reported_at`` (until is
-    exclusive); ``bbox`` is west, south, east, north in EPSG:4490 degrees, edges included, grown
-    to whole world pixels (11 cm) so that map and list agree.
+    exclusive); ``awaits`` holds roles, ``stage_light`` is the light of the stage's own limit; ``bbox`` is west, south,
+    east, north in EPSG:4490 degrees, edges included, grown to whole world pixels (11 cm) so that map and list agree.
     """
 
     kind: tuple[str, ...] = ()
@@ -94,6 +103,13 @@ class CaseFilter:
     department: tuple[str, ...] = ()
     severity: tuple[int, ...] = ()
     component: tuple[str, ...] = ()
+    awaits: tuple[str, ...] = ()
+    tag: tuple[str, ...] = ()
+    assignee: tuple[UUID, ...] = ()
+    parent: tuple[UUID, ...] = ()
+    stage_light: tuple[str, ...] = ()
+    supervised: bool | None = None
+    urged: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
     bbox: tuple[float, float, float, float] | None = None
@@ -129,6 +145,11 @@ class CaseFilter:
                 found[name] = str(value).lower() if isinstance(value, bool) else str(value)
         return found
 
+    def named(self) -> "CaseFilter | None":
+        """The part of the filter that is not kept in memory (gis.points); None where there is none."""
+        part = CaseFilter(**{name: getattr(self, name) for name in _NOT_IN_MEMORY})
+        return None if part == CaseFilter() else part
+
     def clauses(self, now: datetime) -> list[ColumnElement[bool]]:
         """The filter as conditions on ``case``."""
         found: list[ColumnElement[bool]] = []
@@ -138,6 +159,16 @@ class CaseFilter:
                 found.append(case.c[column].in_(sorted(set(wanted))))
         if self.category:
             found.append(or_(*(_category_clause(c) for c in sorted(set(self.category)))))
+        if self.awaits:
+            found.append(case.c.awaits.op("&&")(literal(sorted(set(self.awaits)), ARRAY(Text))))
+        if self.tag:
+            found.append(and_(case.c.tags != [], case.c.tags.op("&&")(literal(sorted(set(self.tag)), ARRAY(Text)))))
+        if self.stage_light:
+            found.append(stage_light(now).in_(sorted(set(self.stage_light))))
+        if self.supervised is not None:
+            found.append(case.c.supervised_at.is_not(None) if self.supervised else case.c.supervised_at.is_(None))
+        if self.urged is not None:
+            found.append(case.c.urge_count > 0 if self.urged else case.c.urge_count == 0)
         if self.light:
             found.append(light(now).in_(sorted(set(self.light))))
         if self.since:
@@ -167,7 +198,11 @@ _EQUALS = {
     "department": "department_code",
     "severity": "severity",
     "component": "component_code",
+    "assignee": "assignee_id",
+    "parent": "parent_id",
 }
+# What only the database knows of a case: the point store is told which cases these parts keep.
+_NOT_IN_MEMORY = ("q", "component", "awaits", "tag", "assignee", "parent", "stage_light", "supervised", "urged")
 
 
 def _category_clause(text_form: str) -> ColumnElement[bool]:
@@ -201,6 +236,10 @@ def _parse_categories(text_form: str) -> tuple[str, ...]:
         if kind not in ("component", "event") or (prefix and not (prefix.isdigit() and len(prefix) in (2, 4))):
             raise ValueError("a category is component or event, then a colon and 2 or 4 digits")
     return words
+
+
+def _parse_ids(text_form: str) -> tuple[UUID, ...]:
+    return tuple(UUID(word) for word in _parse_words(text_form))
 
 
 def _parse_lights(text_form: str) -> tuple[str, ...]:
@@ -257,6 +296,11 @@ def _parse_q(text_form: str) -> str:
 _PARSERS: dict[str, Any] = {
     "category": _parse_categories,
     "light": _parse_lights,
+    "stage_light": _parse_lights,
+    "assignee": _parse_ids,
+    "parent": _parse_ids,
+    "supervised": _parse_bool,
+    "urged": _parse_bool,
     "severity": _parse_severities,
     "since": parse_time,
     "until": _parse_until,
@@ -267,18 +311,20 @@ _PARSERS: dict[str, Any] = {
 
 
 def named(cases: Select[Any]) -> Select[Any]:
-    """The same rows with ``village_name``, ``department_name`` and ``reporter_name`` beside them."""
-    page = cases.subquery()
+    """The same rows with ``village_name``, ``department_name``, ``reporter_name`` and ``assignee_name`` beside them."""
+    page, assignee = cases.subquery(), staff.alias()
     return (
         select(
             page,
             division.c.short_name.label("village_name"),
             department.c.name.label("department_name"),
             staff.c.name.label("reporter_name"),
+            assignee.c.name.label("assignee_name"),
         )
         .join(division, division.c.code == page.c.village_code, isouter=True)
         .join(department, department.c.code == page.c.department_code, isouter=True)
         .join(staff, staff.c.id == page.c.reporter_id, isouter=True)
+        .join(assignee, assignee.c.id == page.c.assignee_id, isouter=True)
     )
 
 
@@ -295,33 +341,38 @@ def find(
 ) -> tuple[Sequence[Any], str | None]:
     """One page of visible cases and the cursor of the next, or None at the end.
 
-    ``order``: newest report first, or least time left first (cases without a due time last). ``among`` restricts to
-    a Select of case ids. Raises ``BadCursor``.
+    ``order``: newest report first, or least time left first (``next_due_at``; cases without a running limit last).
+    ``among`` restricts to a Select of case ids. Raises ``BadCursor``.
     """
     moment = now or datetime.now(UTC)
     statement = visible_cases(caller).where(*wanted.clauses(moment))
     if among is not None:
         statement = statement.where(case.c.id.in_(among))
-    due = func.coalesce(case.c.due_at, _FAR)
+    due = _due(case.c.next_due_at)
     key: ColumnElement[Any] = tuple_(due if order == "due" else case.c.reported_at, case.c.id)
     sorting: tuple[ColumnElement[Any], ...] = (due, case.c.id)
     if order == "newest":
         sorting = (case.c.reported_at.desc(), case.c.id.desc())
     if cursor:
         at, last = _decode(cursor, order)
-        edge = tuple_(literal(at, DateTime(timezone=True)), literal(last, Uuid))
+        since = literal(at, DateTime(timezone=True)) if at else literal_column("'infinity'::timestamptz")
+        edge = tuple_(since, literal(last, Uuid))
         statement = statement.where(key > edge if order == "due" else key < edge)
     page = named(statement.order_by(*sorting).limit(limit + 1))
     names = page.selected_columns
     if order == "due":
-        page = page.order_by(func.coalesce(names.due_at, _FAR), names.id)
+        page = page.order_by(_due(names.next_due_at), names.id)
     else:
         page = page.order_by(names.reported_at.desc(), names.id.desc())
     rows = tx.execute(page).all()
     if len(rows) <= limit:
         return rows, None
     end = rows[limit - 1]
-    return rows[:limit], _encode(end.reported_at if order == "newest" else end.due_at or _FAR, end.id, order)
+    return rows[:limit], _encode(end.reported_at if order == "newest" else end.next_due_at, end.id, order)
+
+
+def _due(moment: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.coalesce(moment, literal_column("'infinity'"))  # the index's very expression
 
 
 def count(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetime | None = None) -> int:
@@ -341,16 +392,17 @@ def matching(tx: Connection, caller: Caller, wanted: CaseFilter, ids: Sequence[U
     return set(tx.execute(chosen).scalars())
 
 
-def _encode(at: datetime, last: UUID, order: Order) -> str:
-    return base64.urlsafe_b64encode(json.dumps([order, at.isoformat(), str(last)]).encode()).decode().rstrip("=")
+def _encode(at: datetime | None, last: UUID, order: Order) -> str:
+    edge = [order, at.isoformat() if at else "", str(last)]
+    return base64.urlsafe_b64encode(json.dumps(edge).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: Order) -> tuple[datetime, UUID]:
+def _decode(cursor: str, order: Order) -> tuple[datetime | None, UUID]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         made_for, at, last = json.loads(base64.urlsafe_b64decode(padded))
         if made_for != order:
             raise ValueError("the cursor belongs to another order")
-        return datetime.fromisoformat(at), UUID(last)
+        return datetime.fromisoformat(at) if at or order == "newest" else None, UUID(last)
     except (ValueError, TypeError, AttributeError) as error:
         raise errors.BadCursor(cursor=cursor[:100]) from error

@@ -62,19 +62,14 @@ def queues(flows: Iterable[Workflow], grants: Iterable[Grant]) -> list[Queue]:
         states: dict[str, State] = {}
         for flow in flows:
             for state in flow.states.values():
-                if state.status == "open" and role in owners(flow, state):
+                if role in state.owners:
                     states.setdefault(state.code, state)
         for rows in _rows(by_role[role]):
             found += [
-                Queue(role, state, replace(rows, status=("open",), state=(state.code,))) for state in states.values()
+                Queue(role, state, replace(rows, status=(state.status,), state=(state.code,)))
+                for state in states.values()
             ]
     return found
-
-
-def owners(flow: Workflow, state: State) -> frozenset[str]:
-    """The roles expected to act in a state: those of its primary actions."""
-    primary = (a for a in flow.actions.values() if a.primary and not a.hidden and state.code in a.sources)
-    return frozenset(role for action in primary for role in action.roles)
 
 
 def _rows(grants: Sequence[Grant]) -> list[CaseFilter]:

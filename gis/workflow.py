@@ -1,16 +1,20 @@
-"""Workflows as data: which action leads where, who may do it, and what it needs. Pure; knows no database."""
+"""Workflows as data: which action leads where, who may do it, and what it needs. Pure; knows no database.
 
-import ast
+Says what a workflow is and what a step of it does; how a definition becomes one is in gis.workflow_parse.
+"""
+
 import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
 
 from simpleeval import EvalWithCompoundTypes, InvalidExpression
 
 from gis import errors
+from gis.worktime import Limit
 
 STAGES = ("report", "acceptance", "filing", "dispatch", "handling", "feedback", "check", "closing")
 STATUSES = ("open", "closed", "void")
@@ -22,6 +26,7 @@ ROLES = frozenset(
         "dispatcher",
         "handler",
         "department_manager",
+        "assistant",  # handler or manager of a co-department
         "leader",
         "evaluator",
         "public",
@@ -31,35 +36,50 @@ ROLES = frozenset(
 )
 # What an action may stamp with the time it happened: the columns of the same name on the case.
 MARKS = frozenset(
-    ["accepted_at", "filed_at", "dispatched_at", "handled_at", "checked_at", "closed_at", "voided_at", "overdue_at"]
+    [
+        *("accepted_at", "filed_at", "dispatched_at", "handled_at", "checked_at", "closed_at", "voided_at"),
+        *("overdue_at", "supervised_at", "exempted_at"),
+    ]
 )
-COUNTERS = frozenset({"rework_count", "return_count"})
-CLOCK_EFFECTS = frozenset({"start", "stop", "resume", "none"})
-FIELD_TYPES = frozenset({"text", "photo", "department", "choice", "number"})
-# How long a value may be: characters of a text or a code, photos of one step.
-TEXT_MAX, CODE_MAX, PHOTOS_MAX = 2000, 50, 20
+COUNTERS = frozenset({"rework_count", "return_count", "extension_count", "urge_count", "appeal_count"})
+CLOCK_EFFECTS = frozenset({"start", "stop", "resume", "extend", "none"})
+FIELD_TYPES = frozenset(
+    [
+        *("text", "photo", "department", "departments", "choice", "number", "date", "staff", "case"),
+        *("closing_condition", "tags", "scores"),
+    ]
+)
+TASKS = frozenset({"pre_filing_check", "result_check", "assist", "summon", "urge", "supervise", "commitment"})
+# For whom an action opens a task: the case's department, its assignee, or the departments of a field.
+TASK_HOLDERS = ("department", "assignee")
+ASSIGNMENTS = frozenset({"", "inspector", "caller", "clear"})
+STAY: Final = "="
+# How long a value may be: characters of a text or a code, photos of one step, parts of a list.
+TEXT_MAX, CODE_MAX, PHOTOS_MAX, LIST_MAX = 2000, 50, 20, 50
 # What the engine itself writes into an event's payload, so no field may be called that.
-RESERVED = frozenset({"judged_at", "due_at", "late_department"})
+RESERVED = frozenset({"judged_at", "due_at", "late_department", "assigned", "wake_at"})
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHA256 = re.compile("[0-9a-f]{64}")
-# Facts of the case that a guard may name, beside the action's own fields.
+# Facts of the case that a guard may name, beside the action's own fields and what fields marked `keep` have left.
 FACTS = frozenset(
     [
-        "kind",
-        "channel",
-        "category_kind",
-        "category_code",
-        "severity",
-        "area_class",
-        "department_code",
-        "rework_count",
-        "return_count",
-        "status",
-        "simulated",
+        *("kind", "channel", "category_kind", "category_code", "severity", "area_class", "department_code", "status"),
+        *("rework_count", "return_count", "extension_count", "urge_count", "appeal_count", "simulated", "overdue"),
+        *("before_photos", "after_photos", "check_photos"),
+        *(f"open_{kind}" for kind in sorted(TASKS)),
     ]
 )
 
 Label = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Timer:
+    """When the system takes ``action`` by itself: ``limit`` after the state was entered, or at the date ``field``."""
+
+    action: str
+    limit: Limit | None
+    field: str
 
 
 @dataclass(frozen=True)
@@ -70,23 +90,50 @@ class State:
     name: Label
     stage: str
     status: str
-    limit: timedelta | None
+    limit: Limit | None
+    owners: tuple[str, ...] = ()
+    timer: Timer | None = None
 
 
 @dataclass(frozen=True)
 class Field:
-    """Something an action asks for. ``choices`` only for type ``choice``."""
+    """Something an action asks for. ``choices`` only for type ``choice``, ``within`` only for ``date``: how far ahead.
+
+    ``keep``: the value stays with the case as a fact of this name.
+    """
 
     name: str
     type: str
     required: bool
     label: Label
     choices: tuple[str, ...] = ()
+    choice_names: Mapping[str, Label] | None = None
+    keep: bool = False
+    within: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Opens:
+    """A task an action opens for ``holder``: department, assignee, or each department of the field so named."""
+
+    kind: str
+    holder: str
+    note: str = ""
+    limit: Limit | None = None
+
+
+@dataclass(frozen=True)
+class Closes:
+    """Tasks an action ends: all open ones of a kind, or only the caller's own; ``mine`` refuses where there is none."""
+
+    kind: str
+    mine: bool
+    state: str = "done"
 
 
 @dataclass(frozen=True)
 class Action:
-    """One arrow of the workflow."""
+    """One arrow of the workflow. ``target`` is ``=`` where the case stays in its state."""
 
     code: str
     name: Label
@@ -97,12 +144,21 @@ class Action:
     fields: tuple[Field, ...] = ()
     guard: str = ""
     guard_words: Label | None = None
+    guard_names: frozenset[str] = frozenset()
     clock: str = "none"
     marks: tuple[str, ...] = ()
     clears: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
+    assign: str = ""
+    opens: tuple[Opens, ...] = ()
+    closes: tuple[Closes, ...] = ()
     primary: bool = False
     hidden: bool = False
+    bulk: bool = False
+
+    def field(self, kind: str) -> Field | None:
+        """The first field of this type, or None."""
+        return next((f for f in self.fields if f.type == kind), None)
 
 
 @dataclass(frozen=True)
@@ -129,20 +185,15 @@ class Step:
     state: State
     payload: Mapping[str, Any]
 
+    @property
+    def stays(self) -> bool:
+        """Whether the case stays in its state, its stage's clock and timer going on."""
+        return self.action.target == STAY
 
-def parse(body: Mapping[str, Any]) -> Workflow:
-    """Check a workflow body completely and return it. Raises ``DefinitionBad`` naming the place and the fault."""
-    states = {code: _state(code, raw) for code, raw in body["states"].items()}
-    actions: dict[str, Action] = {}
-    for index, raw in enumerate(body["actions"]):
-        action = _action(raw, f"actions[{index}]", states)
-        if action.code in actions:
-            raise errors.DefinitionBad(where=f"actions[{index}]", why=f"action {action.code} is defined twice")
-        actions[action.code] = action
-    start = _action({**body["start"], "from": []}, "start", states)
-    workflow = Workflow(body["code"], body["name"], states, start, actions, _allowance(body))
-    _check_graph(workflow)
-    return workflow
+    @property
+    def kept(self) -> dict[str, Any]:
+        """The values that stay with the case as facts."""
+        return {f.name: self.payload[f.name] for f in self.action.fields if f.keep and f.name in self.payload}
 
 
 def step(
@@ -150,6 +201,7 @@ def step(
 ) -> Step:
     """The step that ``code`` takes from ``facts["state"]`` for somebody with ``roles``.
 
+    ``facts`` holds what guards may name (``FACTS``; those it lacks are None) and ``facts["facts"]`` what was kept.
     Raises ``ActionUnknown``, ``StateForbids``, ``RoleForbids``, ``Malformed``, ``FieldMissing`` or ``GuardRefuses``.
     """
     action = workflow.actions.get(code)
@@ -177,6 +229,18 @@ def available(workflow: Workflow, facts: Mapping[str, Any], roles: Collection[st
     return sorted(found, key=lambda a: not a.primary)
 
 
+def blocked(action: Action, facts: Mapping[str, Any]) -> Label | None:
+    """Why an action's guard refuses whatever its fields say; None where it depends on them or holds."""
+    if not action.guard or not action.guard_names.isdisjoint(f.name for f in action.fields):
+        return None
+    return None if _holds(action, facts, {}) else refusal_words(action)
+
+
+def refusal_words(action: Action) -> Label:
+    """What a person is told when the guard refuses."""
+    return action.guard_words or {"zh": errors.GuardRefuses.zh, "en": errors.GuardRefuses.en}
+
+
 def _take(
     workflow: Workflow, action: Action, facts: Mapping[str, Any], roles: Collection[str], payload: Mapping[str, Any]
 ) -> Step:
@@ -194,7 +258,8 @@ def _take(
     if action.guard and not _holds(action, facts, payload):
         words = action.guard_words or {}
         raise errors.GuardRefuses(words.get("zh"), words.get("en"), action=action.code, guard=action.guard)
-    return Step(action, allowed[0], workflow.states[action.target], payload)
+    state = workflow.states[facts["state"] if action.target == STAY else action.target]
+    return Step(action, allowed[0], state, payload)
 
 
 def storable(words: str) -> bool:
@@ -210,7 +275,7 @@ def _checked(action: Action, payload: Mapping[str, Any]) -> dict[str, Any]:
         raise errors.Malformed(action=action.code, fields=unknown, known=sorted(fields))
     found = {}
     for name, value in payload.items():
-        if value is None:
+        if value is None or (value == "" and fields[name].type in _FORMS):
             continue
         fault = _fault(fields[name].type, value)
         if fault:
@@ -228,10 +293,35 @@ def _fault(kind: str, value: Any) -> str:
             sound = isinstance(value, list) and len(value) <= PHOTOS_MAX
             sound = sound and all(isinstance(v, str) and _SHA256.fullmatch(v) for v in value)
             return "" if sound else f"at most {PHOTOS_MAX} SHA-256 digests in lower-case hexadecimal"
+        case "departments" | "tags":
+            sound = isinstance(value, list) and len(value) <= LIST_MAX and all(_code(v) for v in value)
+            return "" if sound else f"at most {LIST_MAX} codes of at most {CODE_MAX} characters"
+        case "scores":
+            sound = isinstance(value, dict) and len(value) <= LIST_MAX
+            sound = sound and all(_code(k) and type(v) is int and 1 <= v <= 5 for k, v in value.items())
+            return "" if sound else "a whole number from 1 to 5 for each department code"
+        case "date" | "staff" | "case":
+            return "" if isinstance(value, str) and _reads(_FORMS[kind], value) else _FORM_WORDS[kind]
         case _:
             longest = TEXT_MAX if kind == "text" else CODE_MAX
             sound = isinstance(value, str) and len(value) <= longest and storable(value)
             return "" if sound else f"a text of at most {longest} characters, none of them null"
+
+
+_FORMS: Final[Mapping[str, Any]] = {"date": datetime.fromisoformat, "staff": UUID, "case": UUID}
+_FORM_WORDS: Final = {"date": "an ISO date or time", "staff": "a UUID", "case": "a UUID"}
+
+
+def _reads(form: Any, value: str) -> bool:
+    try:
+        form(value)
+    except ValueError:
+        return False
+    return len(value) <= CODE_MAX
+
+
+def _code(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= CODE_MAX and storable(value)
 
 
 def _finite(value: Any) -> bool:
@@ -248,151 +338,16 @@ def _one_form(value: Any) -> Any:
 
 def _empty(value: Any) -> bool:
     return (
-        value is None or (isinstance(value, str | list) and not value) or (isinstance(value, str) and not value.strip())
+        value is None
+        or (isinstance(value, str | list | dict) and not value)
+        or (isinstance(value, str) and not value.strip())
     )
 
 
 def _holds(action: Action, facts: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
-    names = {name: facts.get(name) for name in FACTS} | {f.name: payload.get(f.name) for f in action.fields}
+    names = dict.fromkeys(action.guard_names) | dict(facts.get("facts") or {})
+    names |= {name: facts.get(name) for name in FACTS} | {f.name: payload.get(f.name) for f in action.fields}
     try:
         return bool(EvalWithCompoundTypes(names=names).eval(action.guard))
     except (InvalidExpression, TypeError) as error:
         raise errors.GuardRefuses(action=action.code, guard=action.guard, why=str(error)) from error
-
-
-def _state(code: str, raw: Mapping[str, Any]) -> State:
-    where = f"states.{code}"
-    if raw.get("stage") not in STAGES:
-        raise errors.DefinitionBad(where=where, why=f"stage must be one of {', '.join(STAGES)}")
-    if raw.get("status", "open") not in STATUSES:
-        raise errors.DefinitionBad(where=where, why=f"status must be one of {', '.join(STATUSES)}")
-    minutes = raw.get("limit_minutes")
-    if minutes is not None and not (isinstance(minutes, int | float) and minutes > 0):
-        raise errors.DefinitionBad(where=where, why="limit_minutes must be a positive number")
-    limit = None if minutes is None else timedelta(minutes=minutes)
-    return State(code, _label(raw, where), raw["stage"], raw.get("status", "open"), limit)
-
-
-def _allowance(body: Mapping[str, Any]) -> timedelta:
-    minutes = body.get("offline_minutes", 30)
-    if not (isinstance(minutes, int | float) and 0 <= minutes <= 7 * 24 * 60):
-        raise errors.DefinitionBad(where="offline_minutes", why="offline_minutes must be from 0 to 10080, a week")
-    return timedelta(minutes=minutes)
-
-
-def _label(raw: Mapping[str, Any], where: str, key: str = "name") -> Label:
-    label = raw.get(key)
-    if not isinstance(label, Mapping) or not label.get("zh") or not label.get("en"):
-        raise errors.DefinitionBad(where=where, why=f"{key} needs zh and en")
-    return dict(label)
-
-
-_ACTION_KEYS = frozenset(
-    [
-        "code",
-        "name",
-        "effect",
-        "from",
-        "to",
-        "roles",
-        "fields",
-        "guard",
-        "guard_words",
-        "clock",
-        "marks",
-        "clears",
-        "counts",
-        "primary",
-        "hidden",
-    ]
-)
-
-
-def _action(raw: Mapping[str, Any], where: str, states: Mapping[str, State]) -> Action:
-    _known(raw, _ACTION_KEYS, where, "key")
-    sources, target = frozenset(raw["from"]), raw["to"]
-    _known([*sources, target], states, where, "state")
-    roles = frozenset(raw["roles"])
-    _known(roles, ROLES, where, "role")
-    if not roles:
-        raise errors.DefinitionBad(where=where, why="an action needs at least one role")
-    marks, clears, counts = (tuple(raw.get(key, ())) for key in ("marks", "clears", "counts"))
-    _known([*marks, *clears], MARKS, where, "mark")
-    _known(counts, COUNTERS, where, "counter")
-    _known([raw.get("clock", "none")], CLOCK_EFFECTS, where, "clock effect")
-    fields = tuple(_field(f, f"{where}.fields[{i}]") for i, f in enumerate(raw.get("fields", ())))
-    guard = str(raw.get("guard", ""))
-    _check_guard(guard, {f.name for f in fields}, where)
-    return Action(
-        code=raw["code"],
-        name=_label(raw, where),
-        effect=_label(raw, where, "effect"),
-        sources=sources,
-        target=target,
-        roles=roles,
-        fields=fields,
-        guard=guard,
-        guard_words=_label(raw, where, "guard_words") if "guard_words" in raw else None,
-        clock=raw.get("clock", "none"),
-        marks=marks,
-        clears=clears,
-        counts=counts,
-        primary=bool(raw.get("primary", False)),
-        hidden=bool(raw.get("hidden", False)),
-    )
-
-
-def _field(raw: Mapping[str, Any], where: str) -> Field:
-    _known(raw, {"name", "type", "required", "label", "choices"}, where, "key")
-    _known([raw["type"]], FIELD_TYPES, where, "field type")
-    if raw["name"] in RESERVED:
-        raise errors.DefinitionBad(where=where, why=f"the engine writes {raw['name']} itself")
-    choices = tuple(raw.get("choices", ()))
-    if (raw["type"] == "choice") != bool(choices):
-        raise errors.DefinitionBad(where=where, why="choices go with type choice")
-    return Field(raw["name"], raw["type"], bool(raw.get("required", False)), _label(raw, where, "label"), choices)
-
-
-def _known(names: Collection[str], known: Collection[str], where: str, what: str) -> None:
-    unknown = sorted(set(names) - set(known))
-    if unknown:
-        raise errors.DefinitionBad(where=where, why=f"unknown {what}: {', '.join(unknown)}", known=sorted(known))
-
-
-def _check_guard(guard: str, fields: set[str], where: str) -> None:
-    if not guard:
-        return
-    try:
-        tree = ast.parse(guard, mode="eval")
-    except SyntaxError as error:
-        raise errors.DefinitionBad(where=where, why=f"guard does not parse: {error.msg}", guard=guard) from error
-    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    _known(names, FACTS | fields, where, "name in the guard")
-
-
-def _check_graph(workflow: Workflow) -> None:
-    arrows: dict[str, set[str]] = {code: set() for code in workflow.states}
-    for action in workflow.actions.values():
-        for source in action.sources:
-            arrows[source].add(action.target)
-    reached = _reach(arrows, [workflow.start.target])
-    unreached = sorted(set(workflow.states) - reached)
-    if unreached:
-        raise errors.DefinitionBad(where="states", why=f"unreachable state: {', '.join(unreached)}")
-    ends = [code for code, state in workflow.states.items() if state.status != "open"]
-    backwards: dict[str, set[str]] = {code: set() for code in workflow.states}
-    for source, targets in arrows.items():
-        for target in targets:
-            backwards[target].add(source)
-    stuck = sorted(set(workflow.states) - _reach(backwards, ends))
-    if stuck:
-        raise errors.DefinitionBad(where="states", why=f"dead end, no way to an ending: {', '.join(stuck)}")
-
-
-def _reach(arrows: Mapping[str, set[str]], start: Collection[str]) -> set[str]:
-    seen, waiting = set(start), list(start)
-    while waiting:
-        for target in arrows[waiting.pop()] - seen:
-            seen.add(target)
-            waiting.append(target)
-    return seen

@@ -1,5 +1,6 @@
 """`wangge account …` and `wangge recompute`: what they do is in the audit, what is secret is not."""
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -41,9 +42,9 @@ def test_an_accounts_life_at_the_command_line_is_recorded(database: Any) -> None
     assert unknown.exit_code == 1
 
 
-def test_statistics_are_built_anew_from_the_cases(database: Any) -> None:
+def test_statistics_are_built_anew_from_the_cases(database: Any, tmp_path: Path) -> None:
     with db.transaction() as tx:
-        cast, now = backfill.gather(tx), tx.scalar(select(func.now()))
+        cast, now = backfill.gather(tx, tmp_path / "files"), tx.scalar(select(func.now()))
         for opening in backfill.plan(tx, 1, 2, 5, now):
             backfill.write(tx, cast, opening, simulate_past.Random(1), now)
         tx.execute(delete(measure_case))

@@ -113,7 +113,7 @@ def test_stays_follow_the_steps(tx):
     cases.act(tx, case_id, "accept", by_username(tx, "acceptor1"), {})
     cases.act(tx, case_id, "file", by_username(tx, "shiftleader1"), {})
     row, events, _ = register.whole_case(tx, SYSTEM, case_id)
-    stays = clock_line.stays(flow_of(tx, rulebook(tx), row._mapping), events, row.stage_due_at)
+    stays = clock_line.stays(flow_of(tx, rulebook(tx), row._mapping), events, row.stage_due_at, rulebook(tx).calendar)
     assert [stay.state for stay in stays] == ["reported", "accepted", "filed"]
     assert [stay.end for stay in stays[:-1]] == [stay.begin for stay in stays[1:]]
     assert stays[-1].end is None

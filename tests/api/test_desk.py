@@ -15,13 +15,16 @@ from api import desk, live
 from gis import people, saved_filters
 from gis.tables import audit, case, case_task
 
-# Whose turn a state is in the standard flow, said again by hand.
+# Whose turn a state is in the town's flows, said again by hand.
 TURN = {
-    "acceptor1": {"reported"},
-    "shiftleader1": {"accepted", "checked"},
-    "dispatcher1": {"filed"},
-    "manager_D04": {"handling"},
-    "leader": set(),
+    "acceptor1": {"reported", "supplementing", "reviewing", "received", "answered", "calling"},
+    "shiftleader1": {
+        *("accepted", "checked", "extension_agreed", "suspension_asked"),
+        *("reviewing", "answered", "concluding", "scoring"),
+    },
+    "dispatcher1": {"filed", "declined", "extension_asked", "appealed", "received", "concluding"},
+    "manager_D04": {"handling", "suspended", "special", "dispatched", "signed", "summoned"},
+    "leader": {"scoring"},
 }
 
 

@@ -22,7 +22,7 @@ from api import access, simulate_people
 from api.main import create_app
 from api.simulate import Agenda, Plan, run
 from api.simulate_client import Later, Refused, Service, SignedOut, quantile
-from gis import db, events
+from gis import db, events, pretend
 from gis.settings import settings
 from gis.tables import case, case_event, position
 from tests.conftest import Database
@@ -162,7 +162,7 @@ def test_ids_are_uuid7_in_order_and_pictures_are_photos() -> None:
         time.sleep(0.002)
     assert ids == sorted(ids)
     assert {(i.version, i.variant) for i in ids} == {(7, "specified in RFC 4122")}
-    with Image.open(io.BytesIO(simulate_people.picture(Random(1)))) as image:
+    with Image.open(io.BytesIO(pretend.picture(Random(1)))) as image:
         assert image.format == "JPEG"
 
 

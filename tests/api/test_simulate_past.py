@@ -1,5 +1,6 @@
 """A demo's past that was broken off is completed by the next start, and none is made where none was begun."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -40,9 +41,9 @@ def test_a_past_broken_off_is_completed_once(database: Any, monkeypatch: Any) ->
     assert cases() == after
 
 
-def test_a_town_with_cases_of_its_own_keeps_what_it_has(database: Any) -> None:
+def test_a_town_with_cases_of_its_own_keeps_what_it_has(database: Any, tmp_path: Path) -> None:
     with db.transaction() as tx:
-        cast = backfill.gather(tx)
+        cast = backfill.gather(tx, tmp_path / "files")
         past = backfill_progress.Past(1, 2, 5, tx.scalar(select(func.now())))
         for opening in backfill.plan(tx, past.seed, past.days, past.number, past.now):
             backfill.write(tx, cast, opening, simulate_past.Random(1), past.now)

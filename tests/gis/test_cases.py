@@ -8,10 +8,13 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from gis import cases, deadlines, definitions, errors, events, measures, people, search
+from gis.case_rows import Photo
 from gis.cases import Report
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
 from gis.tables import case, case_event, component, delivery, unit_grid
+
+A_PHOTO = Photo(bytes(32), "image/jpeg", 1000)
 
 
 def somewhere(tx, nth=0):
@@ -191,7 +194,7 @@ def test_the_whole_standard_flow_with_rework_decline_and_reassignment(tx, accept
     assert first_due is not None
     run(tx, case_id, ("decline", department_man(tx, owner), {"reason": "不属我部门"}))
     declined = row_of(tx, case_id)
-    assert (declined.state, declined.due_at, declined.return_count) == ("filed", None, 1)
+    assert (declined.state, declined.due_at, declined.return_count) == ("declined", None, 1)
     # The same department again: the clock goes on where it stood.
     run(tx, case_id, ("dispatch", dispatcher, {}))
     resumed = row_of(tx, case_id)
@@ -217,7 +220,19 @@ def test_the_whole_standard_flow_with_rework_decline_and_reassignment(tx, accept
         case_id,
         ("handle", department_man(tx, other), {"result": "再次清理"}),
         ("check_pass", checker, {}),
-        ("close", leader, {"closing_condition": "恢复"}),
+    )
+    condition = rulebook(tx).filing_standard.condition("event", "0102").code
+    with pytest.raises(errors.GuardRefuses):
+        cases.act(tx, case_id, "close", leader, {"closing_condition": condition})
+    with pytest.raises(errors.ConditionUnknown):
+        cases.act(tx, case_id, "close", leader, {"closing_condition": "恢复", "photos": [A_PHOTO.sha256.hex()]})
+    cases.act(
+        tx,
+        case_id,
+        "close",
+        leader,
+        {"closing_condition": condition, "photos": [A_PHOTO.sha256.hex()]},
+        photos=[A_PHOTO],
     )
     closed = row_of(tx, case_id)
     assert (closed.status, closed.state) == ("closed", "closed")

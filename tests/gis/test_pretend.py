@@ -1,6 +1,7 @@
 """What simulated people do is always something the case offers, and their past obeys the same rules as the present."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -60,11 +61,11 @@ def test_common_classes_are_reported_more() -> None:
     assert drawn.count(0) > 3 * drawn.count(1) > 0
 
 
-def test_a_past_is_lived_by_the_rules(tx: Connection) -> None:
+def test_a_past_is_lived_by_the_rules(tx: Connection, tmp_path: Path) -> None:
     """Every case simulated, in its time, by somebody entitled, with an unbroken chain; none in the future."""
     now, chance = datetime.now(UTC), Random(5)
     assert not backfill.exists(tx)
-    cast, openings = backfill.gather(tx), backfill.plan(tx, 5, 10, 40, now)
+    cast, openings = backfill.gather(tx, tmp_path / "files"), backfill.plan(tx, 5, 10, 40, now)
     assert openings == sorted(openings, key=lambda o: o.at)
     assert len(openings) > 30
     written = sum(backfill.write(tx, cast, opening, chance, now) for opening in openings)

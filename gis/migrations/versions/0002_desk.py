@@ -1,5 +1,7 @@
 """What the desk keeps of cases: tasks, foreign codes, tags, links, the moments it sorts and wakes by."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
@@ -10,15 +12,15 @@ branch_labels = None
 depends_on = None
 
 
-def _time(name: str, comment: str | None = None) -> sa.Column:
+def _time(name: str, comment: str | None = None) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), nullable=True, comment=comment)
 
 
-def _texts(name: str, comment: str) -> sa.Column:
+def _texts(name: str, comment: str) -> sa.Column[Any]:
     return sa.Column(name, postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False, comment=comment)
 
 
-def _count(name: str) -> sa.Column:
+def _count(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.SmallInteger(), server_default=sa.text("0"), nullable=False)
 
 
@@ -95,9 +97,9 @@ def upgrade() -> None:
     for column in COLUMNS:
         op.add_column("case", column._copy())
     op.create_index("ix_case_next_due", "case", [sa.text("coalesce(next_due_at, 'infinity')"), "id"])
-    for name, (column, where) in PARTIAL.items():
-        using = "gin" if column == "tags" else None
-        op.create_index(name, "case", [column], postgresql_using=using, postgresql_where=sa.text(where))
+    for name, (indexed, where) in PARTIAL.items():
+        using = "gin" if indexed == "tags" else None
+        op.create_index(name, "case", [indexed], postgresql_using=using, postgresql_where=sa.text(where))
 
 
 def downgrade() -> None:
