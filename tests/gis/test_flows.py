@@ -302,7 +302,9 @@ def test_a_check_goes_to_the_best_inspector_with_the_reasons(tx, acceptor, leade
     keeper = inspector_of(tx, row.duty_grid_code)
     now = datetime.now(UTC)
     tx.execute(
-        insert(shift).values(staff_id=keeper.id, starts_at=now - timedelta(hours=1), ends_at=now + timedelta(hours=1))
+        insert(shift).values(
+            role="inspector", staff_id=keeper.id, starts_at=now - timedelta(hours=1), ends_at=now + timedelta(hours=1)
+        )
     )
     tx.execute(insert(position_live).values(inspector_id=keeper.id, at=now, lon=row.lon, lat=row.lat, accuracy_m=5))
     act(tx, row.id, "handle", department_man(tx, row.department_code), result="已清理")
