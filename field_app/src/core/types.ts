@@ -81,7 +81,8 @@ export interface ActionField {
   type: 'text' | 'photo' | 'department' | 'departments' | 'choice' | 'number' | 'date' | 'closing_condition' | 'staff' | 'case' | 'tags' | 'scores'
   required: boolean
   label: Two
-  choices?: (string | { code: string; name: Two | string })[]
+  choices?: string[]
+  choice_names?: Record<string, Two>
 }
 
 export interface CaseAction {

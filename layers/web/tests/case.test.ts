@@ -33,7 +33,8 @@ const line = (changes: Partial<Line> = {}): Line => ({
   stopped_at: null,
   until: at(24),
   cut: false,
-  extensions: [],
+  extensions: 0,
+  first_due_at: null,
   spans: [
     { from: at(0), to: at(2), how: 'counting' },
     { from: at(2), to: at(4), how: 'resting' },

@@ -69,7 +69,7 @@ export function draw(line: Line, now: number): Drawing {
     if (iso) marks.push({ knot, at: ms(iso), x: placeOf(pieces, ms(iso)), beyond: ms(iso) > end })
   }
   mark('start', line.started_at)
-  for (const one of line.extensions ?? []) mark('extended', one.at)
+  mark('extended', line.first_due_at)
   mark('yellow', line.yellow_at)
   mark('due', line.due_at)
   mark('goesOn', line.goes_on_due_at)

@@ -59,7 +59,7 @@ export const cases = {
   'knot.yellow': ['80%', '80%'],
   'knot.due': ['到期', 'Due'],
   'knot.goesOn': ['恢复则到期', 'Due if resumed'],
-  'knot.extended': ['延期', 'Extended'],
+  'knot.extended': ['原到期', 'Due before'],
   'knot.stopped': ['停止', 'Stopped'],
   'knot.now': ['现在', 'Now'],
 
@@ -97,6 +97,8 @@ export const cases = {
   'payload.source': ['来源系统', 'Source'],
 
   'case.acts': ['现在能做的', 'What can be done now'],
+  'case.acts.more': ['更多 {n} 项', '{n} more'],
+  'case.acts.fewer': ['收起', 'Fewer'],
   'case.nothing': ['现在没有轮到您的操作。', 'Nothing is up to you now.'],
   'case.ended': ['案件已办结，没有可做的操作。', 'The case has ended; nothing is left to do.'],
   'case.done': ['已{name}。', 'Done: {name}.'],

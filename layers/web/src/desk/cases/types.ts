@@ -10,9 +10,10 @@ export interface Field {
   type: FieldType
   required: boolean
   label: Two
-  choices?: (string | { code: string; name: Two })[]
-  /** The latest date that is taken. */
-  until?: string | null
+  choices?: string[]
+  choice_names?: Record<string, Two>
+  /** How many days ahead a date may lie. */
+  within_days?: number
 }
 
 export interface Action {
@@ -83,7 +84,9 @@ export interface Line {
   until: string
   cut: boolean
   spans: { from: string; to: string; how: How }[]
-  extensions: { at: string; due_at: string }[]
+  /** How often the limit was granted once more, and when it would have ended without. */
+  extensions: number
+  first_due_at: string | null
 }
 
 export interface Stage {
@@ -91,7 +94,6 @@ export interface Stage {
   from: string
   to: string | null
   due_at: string | null
-  left: Two | null
   late: boolean
 }
 
