@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from api.access import Tx, allow
-from gis import clock_line, files, register, worktime
+from gis import assignment, clock_line, files, register, worktime
 from gis.clock_line import Line
 from gis.people import Caller
 from gis.rulebook import flow_of, pinned, rulebook
 from gis.settings import settings
-from gis.workflow import Workflow
+from gis.workflow import Field, Workflow
 
 router = APIRouter(tags=["cases"])
 Viewer = Annotated[Caller, allow("case.view")]
@@ -43,10 +43,22 @@ def course(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
         ],
         "states": {code: dict(state.name) for code, state in flow.states.items()},
         "fields": {
-            action.code: {f.name: {"type": f.type, "label": dict(f.label)} for f in action.fields}
-            for action in (flow.start, *flow.actions.values())
+            action.code: {f.name: _field(f) for f in action.fields} for action in (flow.start, *flow.actions.values())
         },
         "names": register.names_in(tx, caller, _named(flow, events)),
+    }
+
+
+@router.get("/api/cases/{case_id}/candidates")
+def candidates(case_id: UUID, caller: Annotated[Caller, allow("position.view")], tx: Tx) -> dict[str, Any]:
+    """The inspectors who could go to a case, the best first, each with the reasons that the choice would give."""
+    row, _, _ = register.whole_case(tx, caller, case_id)
+    found = assignment.rank(assignment.candidates(tx, row._mapping, datetime.now(UTC)))
+    return {
+        "items": [
+            {"id": str(one.id), "name": one.name, "reasons": [dict(r) for r in assignment.explain(one, len(found))]}
+            for one in found
+        ]
     }
 
 
@@ -73,6 +85,11 @@ def preview(sha256: str, case: UUID, caller: Viewer, tx: Tx, size: Literal["smal
     return Response(content, media_type="image/jpeg", headers=headers)
 
 
+def _field(field: Field) -> dict[str, Any]:
+    names = {code: dict(name) for code, name in (field.choice_names or {}).items()}
+    return {"type": field.type, "label": dict(field.label)} | ({"choices": names} if names else {})
+
+
 def _named(flow: Workflow, events: Sequence[Any]) -> dict[str, set[str]]:
     """The ids that fields of type ``staff`` and ``case`` hold in a case's events."""
     types = {(action.code, f.name): f.type for action in flow.actions.values() for f in action.fields}
@@ -93,6 +110,8 @@ def _line(line: Line) -> dict[str, Any]:
         "yellow_at": line.yellow_at,
         "due_at": line.due_at,
         "goes_on_due_at": line.goes_on_due_at,
+        "extensions": line.extensions,
+        "first_due_at": line.first_due_at,
         "stopped_at": line.stopped_at,
         "until": line.until,
         "cut": line.cut,

@@ -5,8 +5,9 @@ gis.case_clock.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -25,9 +26,10 @@ class Line:
     """The clock from its start to where it matters no more.
 
     A stopped clock is drawn on to its due time, as if it had run on; a paused one as if it went on at once, to
-    ``goes_on_due_at``. ``until`` is the end of the line; ``cut`` says that it ends before the clock stopped or now:
-    twice the way to the due time shows how late a case is, years of it would hide the rest. ``spans`` is empty where
-    the working calendar does not reach.
+    ``goes_on_due_at``. ``first_due_at`` is when an extended clock would have been due without its extensions.
+    ``until`` is the end of the line; ``cut`` says that it ends before the clock stopped or now: twice the way to the
+    due time shows how late a case is, years of it would hide the rest. ``spans`` is empty where the working calendar
+    does not reach.
     """
 
     limit: Limit
@@ -35,6 +37,8 @@ class Line:
     yellow_at: datetime | None
     due_at: datetime | None
     goes_on_due_at: datetime | None
+    extensions: int
+    first_due_at: datetime | None
     stopped_at: datetime | None
     until: datetime
     cut: bool
@@ -63,8 +67,12 @@ def line(tx: Connection, book: Rulebook, row: Mapping[str, Any], now: datetime) 
         held = pauses.pop()[0]
         if stopped is None or row["due_at"] is None:
             pauses.append((held, max(ran, held)))
-    due, goes_on = row["due_at"], None
+    due, goes_on, first = row["due_at"], None, None
+    extensions = int(row["clock"].get("extensions", 0))
     try:
+        if extensions:
+            once = replace(limit, amount=Decimal(row["clock"]["limit"]["amount"]))
+            first = worktime.due(started, once, calendar, pauses)
         if due is None and stopped is None:
             goes_on = worktime.due(started, limit, calendar, pauses)
         end = max(ran, due or goes_on or ran)
@@ -72,7 +80,7 @@ def line(tx: Connection, book: Rulebook, row: Mapping[str, Any], now: datetime) 
         every = worktime.spans(started, min(end, most), limit.kind, calendar, pauses)
         drawn = tuple(islice(every, SPANS_MAX))
     except errors.BeyondCalendar:
-        end, goes_on, drawn = max(ran, due or ran), None, ()
+        end, goes_on, first, drawn = max(ran, due or ran), None, None, ()
     until = drawn[-1].end if drawn else end
     return Line(
         limit=limit,
@@ -80,6 +88,8 @@ def line(tx: Connection, book: Rulebook, row: Mapping[str, Any], now: datetime) 
         yellow_at=row["yellow_at"],
         due_at=due,
         goes_on_due_at=goes_on,
+        extensions=extensions,
+        first_due_at=first,
         stopped_at=stopped,
         until=until,
         cut=until < end,

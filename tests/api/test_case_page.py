@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from api import case_views
-from gis import cases, clock_line, db, register, search
+from gis import assignment, cases, clock_line, db, register, search
 from gis.people import SYSTEM, by_username
 from gis.rulebook import flow_of, rulebook
 from gis.tables import case, case_event, unit_grid
@@ -77,6 +77,16 @@ def test_a_paused_clock_says_when_it_would_be_due(tx):
     ]
 
 
+def test_an_extended_clock_says_when_it_was_due_before(tx):
+    case_id = reported(tx)
+    set_clock(
+        tx, case_id, clock=WORKING | {"extensions": 1}, due_at=THURSDAY + 96 * HOUR, yellow_at=THURSDAY + 94 * HOUR
+    )
+    line = drawn(tx, case_id, THURSDAY + HOUR)
+    assert line is not None
+    assert (line.extensions, line.first_due_at, line.limit.amount) == (1, THURSDAY + 24 * HOUR, 16)
+
+
 def test_a_stopped_clock_shows_what_was_left(tx):
     case_id = reported(tx)
     handled = THURSDAY + HOUR
@@ -138,6 +148,20 @@ def test_the_page_gets_its_clock_and_stages(client, database, login):
     assert begin == datetime.fromisoformat(line["started_at"])
     assert end == datetime.fromisoformat(line["due_at"]) == datetime.fromisoformat(line["until"])
     assert told["stages"][-1]["state"] == "handling"
+
+
+def test_candidates_are_told_with_reasons_and_the_best_is_the_one_chosen(client, database, login):
+    with db.transaction() as tx:
+        case_id = reported(tx)
+    told = client.get(f"/api/cases/{case_id}/candidates", headers=login("acceptor1")).json()["items"]
+    assert told
+    assert all(reason["zh"] and reason["en"] for one in told for reason in one["reasons"])
+    with db.transaction() as tx:
+        row, _, _ = register.whole_case(tx, SYSTEM, case_id)
+        best = assignment.choose(tx, row._mapping, datetime.now(UTC))
+    assert best is not None
+    assert told[0]["id"] == str(best.id)
+    assert client.get(f"/api/cases/{case_id}/candidates", headers=login("evaluator1")).status_code == 403
 
 
 def test_a_changed_history_is_seen_and_a_missing_end_too(client, database, login):

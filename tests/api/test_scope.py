@@ -354,6 +354,11 @@ class Walk:
             assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
             assert visible or answer.json()["code"] == "case_not_found"
 
+    def candidates(self) -> None:
+        for row, visible in self.some:
+            answer = self.service.get(f"/api/cases/{row.id}/candidates", headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+
     def proofs(self) -> None:
         for row, visible in self.some:
             answer = self.service.get(f"/api/cases/{row.id}/verify", headers=self.person.headers)
@@ -610,6 +615,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/todo/tasks/{kind}": ("case.view", Walk.task_lists),
     "GET /api/cases/{case_id}": ("case.view", Walk.details),
     "GET /api/cases/{case_id}/course": ("case.view", Walk.courses),
+    "GET /api/cases/{case_id}/candidates": ("position.view", Walk.candidates),
     "GET /api/cases/{case_id}/verify": ("case.view", Walk.proofs),
     "POST /api/cases/{case_id}/actions": ("case.act", Walk.actions),
     "GET /api/media/{sha256}": ("case.view", Walk.media),

@@ -122,6 +122,7 @@ export const cases = {
   'case.field.noConditions': ['立结案标准没有这类案件的结案条件。', 'The filing standard has no closing condition for this category.'],
   'case.field.filed': ['立案条件：{text}', 'Filed for: {text}'],
   'case.field.noPeople': ['没有读到可派的人员', 'Nobody to send could be read'],
+  'case.field.auto': ['按推荐派出（此刻是{name}）', 'As recommended (now {name})'],
   'case.field.best': ['推荐', 'best'],
   'case.field.everybody': ['显示全部 {n} 人', 'Show all {n}'],
   'case.field.case': ['输入案号或描述；附近的案件先列出', 'Number or words; cases near come first'],
