@@ -18,15 +18,15 @@ import numpy as np
 import shapely
 from sqlalchemy import func, select
 
-from gis import cases, errors, files, pretend
+from gis import case_changes, cases, errors, files, pretend
 from gis.areas import areas
 from gis.case_rows import Photo
 from gis.catalogue import Category
 from gis.db import Connection
 from gis.people import PUBLIC, SYSTEM, Caller, by_id
 from gis.rulebook import Rulebook, flow_of, rulebook
-from gis.tables import case, component, place, staff, staff_role
-from gis.workflow import available
+from gis.tables import case, case_task, component, place, staff, staff_role
+from gis.workflow import available, blocked
 
 ZONE = ZoneInfo("Asia/Shanghai")
 #: Relative number of reports in each hour of the day.
@@ -35,6 +35,10 @@ CHANNELS = {"patrol": 66, "public": 16, "hotline": 10, "video": 5, "superior": 2
 #: Share of places that are hot spots.
 HOT = 0.05
 DAY = timedelta(days=1)
+#: Share of the patrols' events that were mended on the spot.
+SELF_HANDLED = 0.2
+#: Departments a made-up whistle summons.
+SUMMONED = 3
 #: Pictures a past is told with.
 PICTURES = 12
 
@@ -50,7 +54,7 @@ class Cast:
 
     def around(self, chance: Random, duty_grid: str, department: str | None) -> dict[str, Caller]:
         """Who could act on a case there: one person of each role."""
-        found = {role: chance.choice(self.desk[role]) for role in ("acceptor", "shift_leader", "dispatcher")}
+        found = {role: chance.choice(some) for role, some in self.desk.items()}
         if duty_grid in self.inspectors:
             found["inspector"] = self.inspectors[duty_grid]
         if department and department in self.managers:
@@ -70,6 +74,8 @@ class Opening:
     component_code: str
     name: str
     address: str
+    kind: str = "case"
+    self_handled: bool = False
 
 
 def exists(tx: Connection) -> bool:
@@ -147,7 +153,9 @@ def plan(tx: Connection, seed: int, days: int, number: int, now: datetime | None
             name = category.name
         lon, lat = chance.gauss(thing.lon, spread), chance.gauss(thing.lat, spread * 0.8)
         if at < end:
-            found.append(Opening(at, channel, category, lon, lat, code, name, named.near(lon, lat)))
+            kind = "hotline" if channel == "hotline" else "whistle" if channel == "leader" else "case"
+            own = channel == "patrol" and category.kind == "event" and chance.random() < SELF_HANDLED
+            found.append(Opening(at, channel, category, lon, lat, code, name, named.near(lon, lat), kind, own))
     return sorted(found, key=lambda opening: opening.at)
 
 
@@ -171,6 +179,8 @@ def write(tx: Connection, cast: Cast, opening: Opening, chance: Random, now: dat
                 address=opening.address,
                 severity=pretend.severity(chance),
                 photos=(chance.choice(cast.photos),) if chance.random() < 0.6 else (),
+                kind=opening.kind,
+                **_told(cast, opening, chance),
                 occurred_at=opening.at,
                 reported_at=opening.at,
                 simulated=True,
@@ -179,6 +189,20 @@ def write(tx: Connection, cast: Cast, opening: Opening, chance: Random, now: dat
     except (errors.OutsideTown, errors.NotCovered, KeyError):
         return 0  # a hot spot at the boundary scatters over it, or nobody patrols there
     return 1 + _live(tx, book, cast, made, opening, chance, now)
+
+
+def _told(cast: Cast, opening: Opening, chance: Random) -> dict[str, Any]:
+    """What a report of its kind holds beside what all hold."""
+    if opening.self_handled:
+        photo = chance.choice(cast.photos)
+        done = {"result": "（模拟）已现场处理", "photos_after": [photo.sha256.hex()]}
+        return {"self_handled": True, "payload": done, "photos_after": (photo,)}
+    if opening.kind == "hotline":
+        return {"external_code": f"BJ{opening.at:%Y%m%d}{chance.randrange(10**6):06d}"}
+    if opening.kind == "whistle":
+        summoned = chance.sample(sorted(cast.managers), SUMMONED)
+        return {"payload": {"summoned": summoned, "task": f"（模拟）{opening.name}反复出现，请到场共同处理"}}
+    return {}
 
 
 def _live(
@@ -191,23 +215,40 @@ def _live(
     conditions = [c.code for c in book.filing_standard.conditions(kind, code)]
     moment, taken = opening.at, 0
     while row["status"] == "open":
+        timer = flow.states[row["state"]].timer
+        if timer is not None and row["wake_at"] is not None:
+            if row["wake_at"] > now:
+                break
+            moment = row["wake_at"]
+            cases.act(tx, case_id, timer.action, SYSTEM, {}, at=moment, trusted=True)
+            taken, row = taken + 1, _look(tx, case_id)
+            continue
         handling, due = row["state"] == "handling", row["due_at"]
         moment = now + DAY if handling and forgotten else moment + pretend.wait(chance, row["state"])
-        if handling and due and due < min(moment, now) and row["overdue_at"] is None:
+        late = "timeout" in flow.actions and row["state"] in flow.actions["timeout"].sources
+        if late and due and due < min(moment, now) and row["overdue_at"] is None:
             cases.act(tx, case_id, "timeout", SYSTEM, {}, at=due, trusted=True)
-            taken += 1
-        actors = cast.around(chance, row["duty_grid_code"], row["department_code"])
+            taken, row = taken + 1, _look(tx, case_id)
+        actors = _actors(tx, cast, row, chance)
+        offered = [a for a in available(flow, row, list(actors)) if pretend.HABITS.get(a.code, 1.0) > 0]
+        known = case_changes.facts(tx, row, {name for a in offered for name in a.guard_names}, moment)
         doable = [
-            {"action": a.code, "fields": [{"name": f.name, "type": f.type, "required": f.required} for f in a.fields]}
-            for a in available(flow, row, list(actors))
-            if not (a.code == "verify" and opening.channel == "patrol")
+            {
+                "action": a.code,
+                "fields": [
+                    {"name": f.name, "type": f.type, "required": f.required, "choices": f.choices} for f in a.fields
+                ],
+            }
+            for a in offered
+            if blocked(a, known) is None
         ]
-        photo = chance.choice(cast.photos)
-        step = pretend.decide(chance, doable, (), [photo.sha256.hex()], conditions)
+        photo, whom = chance.choice(cast.photos), row["co_departments"]
+        step = pretend.decide(chance, doable, whom, [photo.sha256.hex()], conditions, moment)
         if step is None or moment > now:
             break
-        role = next(role for role in actors if role in flow.actions[step.action].roles)
-        place = (opening.lon, opening.lat) if role == "inspector" else None
+        # Who owes something goes first: the owner has no part in what the others are asked for.
+        role = next(role for role in reversed(actors) if role in flow.actions[step.action].roles)
+        place = (opening.lon, opening.lat) if role in ("inspector", "assistant") else None
         shown = [photo] if any(isinstance(v, list) for v in step.payload.values()) else []
         cases.act(
             tx,
@@ -225,28 +266,30 @@ def _live(
     return taken
 
 
-_LOOK = [
-    case.c[name]
-    for name in (
-        "workflow",
-        "workflow_version",
-        "state",
-        "status",
-        "duty_grid_code",
-        "department_code",
-        "due_at",
-        "overdue_at",
-    )
-]
+def _actors(tx: Connection, cast: Cast, row: Mapping[str, Any], chance: Random) -> dict[str, Caller]:
+    """One person of each role who could act; of the co-departments one that still owes something."""
+    actors = cast.around(chance, row["duty_grid_code"], row["department_code"])
+    if row["co_departments"]:
+        owed = tx.execute(
+            select(case_task.c.department_code)
+            .where(case_task.c.case_id == row["id"], case_task.c.state == "open")
+            .order_by(case_task.c.department_code)
+        ).scalars()
+        helping = [code for code in owed if code in cast.managers and code != row["department_code"]]
+        if helping:
+            actors["assistant"] = cast.managers[chance.choice(helping)]
+    return actors
 
 
 def _look(tx: Connection, case_id: UUID) -> dict[str, Any]:
-    return dict(tx.execute(select(*_LOOK).where(case.c.id == case_id)).one()._mapping)
+    return dict(tx.execute(select(case).where(case.c.id == case_id)).one()._mapping)
 
 
 def _reporter(tx: Connection, cast: Cast, opening: Opening, chance: Random) -> Caller:
     if opening.channel == "public":
         return PUBLIC
+    if opening.kind == "whistle":
+        return chance.choice(cast.desk["shift_leader"])
     if opening.channel != "patrol":
         return chance.choice(cast.desk["acceptor"])
     return cast.inspectors[areas(tx).at(opening.lon, opening.lat).duty_grid_code]

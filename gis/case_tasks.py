@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, insert, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from gis import errors, worktime
@@ -115,11 +115,22 @@ def close_tasks(
             raise errors.NoTask(action=action.code, kind=ended.kind)
 
 
+def hand_on(tx: Connection, before: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """End what a new owner makes pointless: what the department before still had to answer, and its own helping."""
+    theirs = and_(case_task.c.kind.in_(("urge", "supervise")), case_task.c.department_code == before["department_code"])
+    own = and_(case_task.c.kind == "assist", case_task.c.department_code == row["department_code"])
+    _cancel(tx, row, or_(theirs, own))
+
+
 def cancel_all(tx: Connection, row: Mapping[str, Any]) -> None:
     """End what is open when a case ends: nobody owes it anything any more, but what was promised."""
+    _cancel(tx, row, case_task.c.kind.in_(_ENDED_WITH_CASE))
+
+
+def _cancel(tx: Connection, row: Mapping[str, Any], which: ColumnElement[bool]) -> None:
     tx.execute(
         update(case_task)
-        .where(case_task.c.case_id == row["id"], case_task.c.state == "open", case_task.c.kind.in_(_ENDED_WITH_CASE))
+        .where(case_task.c.case_id == row["id"], case_task.c.state == "open", which)
         .values(state="cancelled", closed_seq=row["seq"], closed_at=row["updated_at"])
     )
 

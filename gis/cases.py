@@ -545,6 +545,8 @@ def _do_tasks(
         if place is not None:
             result["distance_m"] = round(geometry.distance_m(after["lon"], after["lat"], *place))
         case_tasks.close_tasks(tx, action, after, caller, result)
+    if after["department_code"] != before["department_code"]:
+        case_tasks.hand_on(tx, before, after)
     if action.opens:
         case_tasks.open_tasks(tx, step, after, pinned(tx, book, before, "calendar"))
     scores = action.field("scores")

@@ -63,10 +63,37 @@ HABITS = {
     "check_fail": 9.0,
     "close": 97.0,
     "rework": 2.0,
-    # What takes a decision of its own is left to those who play it.
+    "convert": 4.0,
+    "ask_extension": 2.0,
+    "agree_extension": 80.0,
+    "approve_extension": 80.0,
+    "refuse_extension": 15.0,
+    "ask_suspension": 0.7,
+    "approve_suspension": 80.0,
+    "refuse_suspension": 15.0,
+    "begin_special": 1.0,
+    "end_special": 95.0,
+    "urge": 1.2,
+    "answer_urge": 60.0,
+    "supervise": 0.3,
+    "answer_supervise": 60.0,
+    "assist_done": 90.0,
+    # The hotline's orders.
+    "send_back": 1.0,
+    "sign": 96.0,
+    "contact": 96.0,
+    "pass_answer": 92.0,
+    "return_answer": 5.0,
+    "call_back": 92.0,
+    "reopen": 5.0,
+    # Whistles.
+    "arrive": 96.0,
+    "begin": 10.0,
+    "conclude": 95.0,
+    "score": 96.0,
+    # What takes a decision of its own is left to those who play it; what runs out by itself does.
     **dict.fromkeys(("ask_supplement", "merge", "follow", "tag", "forward_closing", "force_close", "appeal"), 0.0),
-    **dict.fromkeys(("add_assist", "urge", "supervise", "ask_suspension", "begin_special", "ask_extension"), 0.0),
-    **dict.fromkeys(("answer_urge", "answer_supervise", "assist_done", "arrive", "add_summon"), 0.0),
+    **dict.fromkeys(("add_assist", "add_summon", "wake"), 0.0),
 }
 #: Median time a case waits in a state and how wide it spreads (sigma of the logarithm).
 PACE: dict[str, tuple[timedelta, float]] = {
@@ -77,6 +104,15 @@ PACE: dict[str, tuple[timedelta, float]] = {
     "handling": (timedelta(hours=3), 1.1),
     "handled": (timedelta(minutes=22), 0.5),
     "checked": (timedelta(minutes=12), 0.5),
+    "reviewing": (timedelta(minutes=25), 0.6),
+    "declined": (timedelta(minutes=12), 0.6),
+    "dispatched": (timedelta(minutes=25), 0.7),
+    "signed": (timedelta(minutes=40), 0.7),
+    "special": (timedelta(hours=20), 0.6),
+    "calling": (timedelta(hours=2), 0.7),
+    "summoned": (timedelta(minutes=35), 0.5),
+    "concluding": (timedelta(hours=2), 0.7),
+    "scoring": (timedelta(hours=3), 0.8),
 }
 #: Share of cases that stay lying.
 FORGOTTEN = 0.008
@@ -88,6 +124,15 @@ _TEXTS = {
     "verify_false": ("现场未发现所述问题", "问题已自行消除"),
     "void": ("重复上报", "不属受理范围", "信息不全且无法联系上报人"),
     "return": ("位置描述不清，请补充", "类别有误，请重新选择"),
+    "ask_extension": ("配件采购需要时间", "连日降雨无法施工", "需协调占路手续"),
+    "ask_suspension": ("列入下季度改造计划", "等待供货"),
+    "begin_special": ("送检待结果", "需现场勘测"),
+    "urge": ("临近时限，请加快处置", "市民多次来电，请尽快办理"),
+    "supervise": ("请主要负责人督促，限期办结并回执",),
+    "answer": ("已安排人员到场", "正在施工，今日完成", "配件已到，正在更换"),
+    "contact": ("已电话联系来电人，说明办理安排", "来电人反映情况与工单一致"),
+    "people": ("执法队员两人到场", "负责人带队三人到场"),
+    "conclusion": ("现场联合整治完毕，安排专人值守", "明确责任分工，限三日内完成整改"),
 }
 
 
@@ -142,12 +187,14 @@ def decide(
     departments: Collection[str],
     photos: Sequence[str] = (),
     conditions: Sequence[str] = (),
+    now: datetime | None = None,
 ) -> Step | None:
     """One of the available actions (``action`` code and ``fields``), by habit, with its fields filled in.
 
     Fields are filled by type; of the optional ones the department stays as proposed and photos are given when there
-    are any. ``conditions`` are the codes a case of this class may be closed by. None when there is nothing one would
-    do: who may only send back, end or move a case leaves it to others.
+    are any. ``conditions`` are the codes a case of this class may be closed by, ``departments`` those to be moved to
+    or scored, ``now`` is when it is decided. None when there is nothing one would do: who may only send back, end or
+    move a case leaves it to others.
     """
     actions = [a for a in actions if not a.get("blocked") and HABITS.get(a["action"], 5.0) > 0]
     if not any(usual(a["action"]) for a in actions):
@@ -164,7 +211,12 @@ def decide(
         elif field["type"] == "photo":
             value = list(photos)
         elif field["type"] == "choice":
-            value = chance.choice(field["choices"])
+            # What is written first is what mostly happens.
+            value = chance.choices(field["choices"], [0.3**n for n in range(len(field["choices"]))])[0]
+        elif field["type"] == "date" and field["required"]:
+            value = ((now or datetime.now(UTC)) + timedelta(days=chance.randint(2, 15))).date().isoformat()
+        elif field["type"] == "scores" and departments:
+            value = {code: chance.choices((5, 4, 3, 2), (6, 3, 2, 1))[0] for code in departments}
         elif field["type"] == "closing_condition" and conditions:
             value = conditions[0]
         elif field["type"] == "number":

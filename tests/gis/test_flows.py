@@ -226,6 +226,16 @@ def test_urging_and_supervision_want_a_receipt(tx, acceptor, leader, dispatcher)
     assert [t.kind for t in tasks(tx, row.id, state="open")] == ["supervise"]
 
 
+def test_who_gets_a_case_owes_nothing_of_the_one_before(tx, acceptor, leader, dispatcher):
+    row = handling(tx, acceptor, leader, dispatcher)
+    other = "D02" if row.department_code != "D02" else "D03"
+    act(tx, row.id, "urge", dispatcher, note="请加快")
+    act(tx, row.id, "add_assist", dispatcher, co_departments=[other], note="协助")
+    act(tx, row.id, "reassign", dispatcher, department=other, reason="职责调整")
+    assert {t.kind: t.state for t in tasks(tx, row.id)} == {"urge": "cancelled", "assist": "cancelled"}
+    act(tx, row.id, "handle", department_man(tx, other), result="已清理")
+
+
 def closed_late(tx, acceptor, leader, dispatcher):
     row = handling(tx, acceptor, leader, dispatcher, ago=timedelta(days=60))
     manager, checker = department_man(tx, row.department_code), inspector_of(tx, row.duty_grid_code)
