@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from rich.console import Console
 
 from gis.settings import settings
-from tests.bench import census_import, cluster_tile, intake_http, routing_bulk
+from tests.bench import census_import, cluster_tile, intake_http, list_filtered, routing_bulk
 from tests.bench.harness import Bench, Figure
 
 # Each figure: its name, and what measures it. A measurement may answer with several figures, the first named so.
@@ -20,6 +20,7 @@ FIGURES: dict[str, Callable[[Bench], Figure | Iterable[Figure]]] = {
     routing_bulk.NAME: routing_bulk.run,
     intake_http.NAME: intake_http.run,
     census_import.NAME: census_import.run,
+    list_filtered.NAME: list_filtered.run,
     cluster_tile.NAME: cluster_tile.run,
 }
 
