@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from gis import case_changes, case_clock, case_tasks, errors, register, worktime
+from gis import case_changes, case_clock, case_tasks, definitions, errors, register, worktime
 from gis.cases import Receipt
 from gis.db import Connection
 from gis.people import Caller
 from gis.rulebook import Rulebook, flow_of, pinned
-from gis.workflow import Action, Field, Label, Workflow, available, blocked
+from gis.workflow import MIGRATE, Action, Field, Label, Workflow, available, blocked
 
 
 def light_of(row: Mapping[str, Any], now: datetime) -> str:
@@ -91,6 +91,7 @@ def detail(
     flow = flow_of(tx, book, of)
     names = {code: dict(action.name) for code, action in flow.actions.items()}
     names[flow.start.code] = dict(flow.start.name)
+    names |= _earlier_names(tx, events) | names
     doable = available(flow, of, caller.roles_on(of)) if "case.act" in caller.permissions else []
     guarded = {name for action in doable for name in action.guard_names}
     known = case_changes.facts(tx, of, guarded, now)
@@ -145,6 +146,18 @@ def receipt(made: Receipt) -> dict[str, Any]:
         "unit_grid_code": made.unit_grid_code,
         "duplicate": made.duplicate,
     }
+
+
+def _earlier_names(tx: Connection, events: Sequence[Any]) -> dict[str, dict[str, str]]:
+    """What actions were called in the versions a case ran by before it was moved, and the move itself."""
+    found = {}
+    for event in events:
+        if event.action == MIGRATE:
+            source = event.payload["source"]
+            flow = definitions.version(tx, "workflow", source["workflow"], source["version"]).parsed
+            found |= {code: dict(action.name) for code, action in flow.actions.items()}
+            found[MIGRATE] = {"zh": "迁移到新流程", "en": "Moved to another workflow version"}
+    return found
 
 
 def _category(book: Rulebook, of: Mapping[str, Any]) -> dict[str, str]:

@@ -40,6 +40,7 @@ from api import (
     statistics,
     tiles,
     tracks,
+    workflows,
 )
 from api.access import Tx, anyone
 from gis import errors, schema
@@ -49,7 +50,7 @@ log = structlog.get_logger("api")
 # The fixed paths of `desk` below /api/cases come before the one with an id.
 _ROUTES = (
     *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
-    *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake),
+    *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows),
 )
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login")

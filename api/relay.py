@@ -12,7 +12,7 @@ from threading import Event
 import structlog
 
 from api import background, logs
-from gis import db, deadlines, events, measures
+from gis import db, deadlines, events, measures, workflow_moves
 from gis.db import Connection
 
 log = structlog.get_logger("relay")
@@ -26,6 +26,17 @@ def pump(consumer: str) -> int:
     """Hand one batch of waiting events to a consumer; returns how many it took."""
     with db.transaction() as tx:
         return events.take(tx, consumer, lambda ids: CONSUMERS[consumer](tx, list(ids)))
+
+
+def move_cases() -> int:
+    """Move a batch of running cases to other versions of their workflows, each by itself; returns how many are done."""
+    with db.transaction() as tx:
+        due = workflow_moves.due(tx)
+    done = 0
+    for move, case_id in due:
+        with db.transaction() as tx:
+            done += workflow_moves.take(tx, move, case_id)
+    return done
 
 
 def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:
@@ -49,7 +60,7 @@ def run(stop: Event) -> None:
     while not stop.is_set():
         worked = 0
         try:
-            worked = sum(pump(consumer) for consumer in CONSUMERS)
+            worked = sum(pump(consumer) for consumer in CONSUMERS) + move_cases()
             if time.monotonic() >= next_tick:
                 mark = tick(mark)
                 next_tick = time.monotonic() + DEADLINES_EVERY

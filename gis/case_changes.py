@@ -17,7 +17,7 @@ from gis.db import Connection
 from gis.people import Caller
 from gis.rulebook import Rulebook, pinned
 from gis.search import ZONE
-from gis.tables import attachment, case, department, staff
+from gis.tables import attachment, case, case_event, department, staff
 from gis.workflow import Action, Step
 from gis.worktime import Calendar
 
@@ -98,6 +98,31 @@ def changes(
         found["merged_into"] = _merged(tx, row, UUID(step.payload[merged.name]), caller)
     found["next_due_at"] = case_clock.next_due({**row, **found})
     return found
+
+
+def moved(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step) -> dict[str, Any]:
+    """What coming to another version of a workflow changes: the state, and its times from when the case came there."""
+    state, calendar = step.state, pinned(tx, book, row, "calendar")
+    entered = _entered(tx, row)
+    found: dict[str, Any] = {"state": state.code, "stage": state.stage, "awaits": list(state.owners)}
+    found |= case_clock.stage_times(state.limit, entered, calendar)
+    found["wake_at"] = wake_at(step, row, entered, calendar)
+    return found | {"next_due_at": case_clock.next_due({**row, **found})}
+
+
+def _entered(tx: Connection, row: Mapping[str, Any]) -> datetime:
+    """When the case came into its state."""
+    came = case_event.c.from_state.is_distinct_from(case_event.c.to_state)
+    last = (
+        select(case_event.c.happened_at, case_event.c.payload["judged_at"].astext.label("judged_at"))
+        .where(case_event.c.case_id == row["id"], came)
+        .order_by(case_event.c.seq.desc())
+        .limit(1)
+    )
+    event = tx.execute(last).one()
+    judged: datetime = datetime.fromisoformat(event.judged_at) if event.judged_at else event.happened_at
+    reported: datetime = row["reported_at"]
+    return max(judged, reported)
 
 
 def _assign(tx: Connection, row: Mapping[str, Any], step: Step, caller: Caller, at: datetime) -> dict[str, Any]:

@@ -84,16 +84,17 @@ def turn(
     The clock is {limit, started_at, department, pauses, extensions, late}.
 
     ``start`` begins anew for another department, which is not overdue yet, and goes on for the same one; ``stop``
-    opens a pause; ``resume`` ends it; ``extend`` adds the original limit once more. A case handled in time keeps its
-    due time; one sent back to the dispatcher has none until it goes on. A lateness is withdrawn when it turns out that
-    the step had come in time.
+    opens a pause; ``resume`` ends it, or starts a clock that never ran; ``extend`` adds the original limit once more.
+    A case handled in time keeps its due time; one sent back to the dispatcher has none until it goes on. A lateness is
+    withdrawn when it turns out that the step had come in time.
     """
     clock, changes = dict(row["clock"]), dict[str, Any]()
     if row["overdue_at"] is not None and row["due_at"] is not None and at <= row["due_at"]:
         changes["overdue_at"] = None
         clock["late"] = clock.get("late", [])[:-1]
     pauses = [list(p) for p in clock.get("pauses", [])]
-    if effect == "start" and clock.get("department") != target:
+    begins = effect == "start" and clock.get("department") != target
+    if begins or (effect == "resume" and "limit" not in clock):
         standard = pinned(tx, book, row, "filing_standard")
         limit = standard.limit(row["category_kind"], row["category_code"], row["condition_code"], row["area_class"])
         clock = {

@@ -22,6 +22,7 @@ from gis import (
     case_clock,
     case_rows,
     case_tasks,
+    definitions,
     errors,
     events,
     geometry,
@@ -40,7 +41,7 @@ from gis.routing import RoutingFacts
 from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, pinned, rulebook
 from gis.search import ZONE
 from gis.tables import case, case_event, component, department
-from gis.workflow import Step
+from gis.workflow import Action, Step
 
 # The action by which a case notes what another report of the same thing brought.
 FOLLOW = "follow"
@@ -476,6 +477,51 @@ def act(
     if done["merged_into"] is not None and row["merged_into"] is None:
         _tell_merged(tx, book, caller, row, rows[done["merged_into"]])
     return int(done["seq"])
+
+
+def migrate(
+    tx: Connection,
+    case_id: UUID,
+    caller: Caller,
+    code: str,
+    version: int,
+    state: str,
+    *,
+    reason: str,
+    expected_seq: int | None = None,
+) -> int:
+    """Move a running case to a version of a workflow, where it stands in ``state``; returns the new sequence number.
+
+    An event like any other, by an administrator who need not see the case. The handling clock, tasks and marks stay;
+    the stage's limit and timer are the new state's, counted from when the case came into its state. Raises
+    ``Forbidden``, ``CaseNotFound``, ``StaleCase``, ``CaseEnded``, ``DefinitionUnknown`` and ``StateUnknown``.
+    """
+    caller.may("definition.publish")
+    row = _lock(tx, case_id, None)[case_id]
+    if expected_seq is not None and expected_seq != row["seq"]:
+        raise _stale(tx, row, expected_seq)
+    if row["status"] != "open":
+        raise errors.CaseEnded(state=row["state"], status=row["status"])
+    flow: workflow.Workflow = definitions.version(tx, "workflow", code, version).parsed
+    to = flow.states.get(state)
+    if to is None or to.status != "open":
+        raise errors.StateUnknown(state=state, workflow=code, version=version)
+    words = {"zh": "迁移", "en": "Migrated"}
+    action = Action(workflow.MIGRATE, words, words, frozenset({row["state"]}), state, frozenset({"system"}))
+    told = {
+        "reason": reason,
+        "source": {"workflow": row["workflow"], "version": row["workflow_version"]},
+        "target": {"workflow": code, "version": version},
+    }
+    now = datetime.now(UTC)
+    step = Step(action, "system", to, told)
+    event = make_event(case_id, row["seq"] + 1, row["last_hash"], step, row["state"], caller, now, told, None)
+    changes = case_changes.moved(tx, rulebook(tx), row, step)
+    changes |= {"workflow": code, "workflow_version": version}
+    changes |= {"seq": event["seq"], "last_hash": event["hash"], "updated_at": now}
+    tx.execute(update(case).where(case.c.id == case_id).values(changes))
+    append(tx, event, {})
+    return int(event["seq"])
 
 
 def _merge_target(payload: Mapping[str, Any]) -> UUID | None:

@@ -232,15 +232,20 @@ def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
     loaded: dict[str, int] = {}
     for kind in sorted(_validators):
         for path in sorted((data_dir / f"{kind}s").glob("*.yaml")):
-            try:
-                body = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-            except yaml.YAMLError as error:
-                raise errors.DefinitionBad(file=path.name, why=str(error)) from error
+            body = read_yaml(path.read_text(encoding="utf-8"), path.name)
             if not isinstance(body, dict) or body.get("kind") != kind or body.get("code") != path.stem:
                 raise errors.DefinitionBad(file=path.name, why="kind and code must say what folder and file name say")
             valid_from = datetime.fromisoformat(str(body.get("valid_from", "2020-01-01"))).replace(tzinfo=UTC)
             loaded[f"{kind}/{path.stem}"] = publish(tx, kind, path.stem, body, valid_from, by="file")
     return loaded
+
+
+def read_yaml(text: str, name: str = "") -> Any:
+    """What a YAML text says, dates left as text. Raises ``DefinitionBad`` with ``name`` and the line."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise errors.DefinitionBad("YAML 写法有误", "The YAML cannot be read", file=name, why=str(error)) from error
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

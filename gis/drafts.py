@@ -33,6 +33,18 @@ def every(tx: Connection) -> dict[tuple[str, str], dict[str, Any]]:
     return {(row.kind, row.code): dict(row._mapping) for row in tx.execute(select(*columns))}
 
 
+def named(tx: Connection, kind: str) -> list[tuple[str, Any, str, datetime]]:
+    """(code, the name its body gives, by, updated_at) of every draft of a kind, in order of code."""
+    columns = (
+        definition_draft.c.code,
+        definition_draft.c.body["name"],
+        definition_draft.c.by,
+        definition_draft.c.updated_at,
+    )
+    rows = tx.execute(select(*columns).where(definition_draft.c.kind == kind).order_by(definition_draft.c.code))
+    return [tuple(row) for row in rows]
+
+
 def save(
     tx: Connection, kind: str, code: str, body: Body, seen: int, caller: Caller, base: int | None = None
 ) -> dict[str, Any]:

@@ -137,6 +137,10 @@ StaleCase = _problem(
 IdConflict = _problem(
     "IdConflict", "id_conflict", 409, "同一编号已有不同内容", "The same id was already used with other content"
 )
+CaseEnded = _problem("CaseEnded", "case_ended", 409, "案件已办结，不能迁移", "The case has ended and cannot be moved")
+StateUnknown = _problem(
+    "StateUnknown", "state_unknown", 422, "目标流程中没有对应的状态", "The target workflow has no such state"
+)
 NoDutyDepartment = _problem(
     "NoDutyDepartment", "no_duty_department", 422, "权责清单没有对应的处置部门", "The duty list names no department"
 )

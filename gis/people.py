@@ -252,6 +252,12 @@ def by_token(tx: Connection, opaque: str) -> Caller:
     return by_id(tx, row.id)
 
 
+def staffed(tx: Connection) -> frozenset[str]:
+    """The roles that somebody active holds."""
+    held = select(staff_role.c.role).join(staff, staff.c.id == staff_role.c.staff_id).where(staff.c.active).distinct()
+    return frozenset(tx.execute(held).scalars())
+
+
 def by_username(tx: Connection, username: str) -> Caller:
     """The caller of this name, for trusted code in this process. Raises ``NotFound``."""
     found = tx.execute(select(staff.c.id).where(staff.c.username == username)).scalar()

@@ -687,6 +687,41 @@ import_run = Table(
     _time("ended_at"),
 )
 
+workflow_move = Table(
+    "workflow_move",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("source", Text, nullable=False, comment="workflow the cases ran on"),
+    Column("source_version", Integer, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("target_version", Integer, nullable=False),
+    Column("states", JSONB, nullable=False, comment="state of the source → state of the target"),
+    Column("reason", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="running | stopped | done"),
+    Column("started_by_id", Uuid),
+    Column("started_by", Text, nullable=False),
+    _now("started_at"),
+    _time("ended_at"),
+    CheckConstraint("state in ('running','stopped','done')", name="state"),
+    comment="running cases moved to another version of their workflow",
+)
+
+workflow_move_case = Table(
+    "workflow_move_case",
+    metadata,
+    Column("move_id", Uuid, primary_key=True),
+    Column("case_id", Uuid, primary_key=True),
+    Column("outcome", Text, nullable=False, server_default="waiting", comment="waiting | moved | refused"),
+    Column("from_state", Text),
+    Column("to_state", Text),
+    Column("problem", JSONB, comment="why it was refused"),
+    Column("seq", Integer, comment="the event that moved it"),
+    Column("tries", SmallInteger, nullable=False, server_default=text("0")),
+    _time("at"),
+    CheckConstraint("outcome in ('waiting','moved','refused')", name="outcome"),
+    Index("ix_workflow_move_case_waiting", "move_id", postgresql_where=text("outcome = 'waiting'")),
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -54,6 +54,8 @@ TASKS = frozenset({"pre_filing_check", "result_check", "assist", "summon", "urge
 TASK_HOLDERS = ("department", "assignee")
 ASSIGNMENTS = frozenset({"", "inspector", "caller", "clear"})
 STAY: Final = "="
+# The action, in no workflow, by which a case comes to another version of one.
+MIGRATE: Final = "migrate"
 # How long a value may be: characters of a text or a code, photos of one step, parts of a list.
 TEXT_MAX, CODE_MAX, PHOTOS_MAX, LIST_MAX = 2000, 50, 20, 50
 # What the engine itself writes into an event's payload, so no field may be called that.

@@ -251,7 +251,7 @@ def _check_graph(workflow: Workflow) -> None:
     for action in workflow.actions.values():
         for source in action.sources:
             arrows[source].add(source if action.target == STAY else action.target)
-    reached = _reach(arrows, [workflow.start.target])
+    reached = reach(arrows, [workflow.start.target])
     unreached = sorted(set(workflow.states) - reached)
     if unreached:
         raise errors.DefinitionBad(where="states", why=f"unreachable state: {', '.join(unreached)}")
@@ -260,12 +260,13 @@ def _check_graph(workflow: Workflow) -> None:
     for source, targets in arrows.items():
         for target in targets:
             backwards[target].add(source)
-    stuck = sorted(set(workflow.states) - _reach(backwards, ends))
+    stuck = sorted(set(workflow.states) - reach(backwards, ends))
     if stuck:
         raise errors.DefinitionBad(where="states", why=f"dead end, no way to an ending: {', '.join(stuck)}")
 
 
-def _reach(arrows: Mapping[str, set[str]], start: Collection[str]) -> set[str]:
+def reach(arrows: Mapping[str, set[str]], start: Collection[str]) -> set[str]:
+    """Every node that can be reached from ``start`` along ``arrows``, ``start`` included."""
     seen, waiting = set(start), list(start)
     while waiting:
         for target in arrows[waiting.pop()] - seen:

@@ -20,14 +20,23 @@ import mapbox_vector_tile
 import pytest
 import yaml
 from PIL import Image
-from sqlalchemy import insert, text
+from sqlalchemy import insert, literal, select, text
 
 from api import live
 from gis import cases, definitions, events, files, geometry, measures, people, personal
 from gis.case_rows import Photo
 from gis.search import CaseFilter
 from gis.settings import settings
-from gis.tables import case, case_code, case_person, intake_exception, staff, staff_role
+from gis.tables import (
+    case,
+    case_code,
+    case_person,
+    intake_exception,
+    staff,
+    staff_role,
+    workflow_move,
+    workflow_move_case,
+)
 from layers import folium_map
 from tests.api.test_access import OPEN, routes
 
@@ -36,6 +45,7 @@ DEPARTMENTS = ("D02", "D03", "D04", "D05")
 ADMINS = {"sys_admin", "security_admin", "audit_admin"}
 ZONE = ZoneInfo("Asia/Shanghai")
 PHONE = "13800001234"
+MOVE = UUID(int=7)
 NOBODYS = "01890000-0000-7000-8000-000000000000"
 
 # Routes that need a login and show no case, each a decision. Every other one is walked below.
@@ -66,6 +76,11 @@ CASELESS = {
     *("POST /api/handovers/{handover_id}/sign", "GET /api/duty-log", "POST /api/duty-log", "GET /api/duty-log/export"),
     *("GET /api/duty-log/{entry_id}/photo", "GET /api/reports", "POST /api/reports", "GET /api/reports/{report_id}"),
     "GET /api/reports/{report_id}/export",
+    # Workflows as they are drawn, and moves as counts; the cases of both are walked.
+    *("GET /api/workflow-grammar", "GET /api/workflow-running", "POST /api/workflow-check", "POST /api/workflow-read"),
+    *("POST /api/workflow-write", "POST /api/workflow-bindings/audit", "POST /api/workflow-moves/plan"),
+    *("GET /api/workflow-moves", "POST /api/workflow-moves", "GET /api/workflow-moves/{move_id}"),
+    "POST /api/workflow-moves/{move_id}/halt",
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
@@ -153,6 +168,7 @@ def world(database, tmp_path, monkeypatch) -> World:
         staffed = hire(tx, hired(villages, sorted({g.duty_grid_code for g in grids})))
         photos = report_everywhere(tx, grids, staffed, chance, tmp_path)
         announce_another_duty_list(tx)
+        move_every_case(tx)
         measures.recompute(tx)
         rows = list(tx.execute(text('select * from "case"')).all())
     assert len(rows) == CASES
@@ -224,6 +240,13 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
             )
         )
     return photos
+
+
+def move_every_case(tx: Any) -> None:
+    """A move of cases between versions that everybody's cases are in."""
+    what = {"source": "standard", "source_version": 1, "target": "standard", "target_version": 2, "states": {}}
+    tx.execute(insert(workflow_move).values(id=MOVE, state="stopped", reason="x", started_by="x", **what))
+    tx.execute(insert(workflow_move_case).from_select(["move_id", "case_id"], select(literal(MOVE), case.c.id)))
 
 
 def announce_another_duty_list(tx: Any) -> None:
@@ -566,6 +589,22 @@ class Walk:
             assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
             assert visible or PHONE not in answer.text
 
+    def trials(self) -> None:
+        """A draft in which nobody but leaders reports: every case of the acceptor's leaves it at once."""
+        body = self.get("/api/definitions/workflow/standard/versions/in_force").json()["body"]
+        body["start"]["roles"] = ["leader"]
+        asked = {"body": body, "limit": 200}
+        answer = self.service.post("/api/workflow-simulate", json=asked, headers=self.person.headers).json()
+        self.expect([one["id"] for one in answer["items"]], lambda row: True, "trial")
+        assert answer["total"] == len(self.visible)
+        assert answer["summary"]["unseen"] == len(self.hidden)
+        assert all(row.number not in str(answer) for row in self.hidden)
+
+    def moves(self) -> None:
+        answer = self.get(f"/api/workflow-moves/{MOVE}/cases?limit=200").json()
+        self.expect([one["id"] for one in answer["items"]], lambda row: True, "move")
+        assert (answer["total"], answer["unseen"]) == (len(self.visible), len(self.hidden))
+
     def callers(self) -> None:
         answer = self.service.post("/api/intake/caller", json={"phone": PHONE}, headers=self.person.headers).json()
         newest = sorted(self.visible, key=lambda r: r.reported_at, reverse=True)[:20]
@@ -606,6 +645,8 @@ class Walk:
 
 #: Every route that shows cases: the permission it needs, and how it is walked.
 WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
+    "POST /api/workflow-simulate": ("definition.view", Walk.trials),
+    "GET /api/workflow-moves/{move_id}/cases": ("definition.view", Walk.moves),
     "GET /api/cases": ("case.view", Walk.lists),
     "GET /api/cases/count": ("case.view", Walk.counts),
     "GET /api/cases/export": ("export.make", Walk.exports),
@@ -662,7 +703,11 @@ def test_nobody_sees_a_case_outside_their_scope(service, world):
                 look(walk)
                 continue
             method, path = route.split(" ")
-            path = path.replace("{case_id}", str(world.rows[0].id)).replace("{measure}", "reported")
+            path = (
+                path.replace("{case_id}", str(world.rows[0].id))
+                .replace("{measure}", "reported")
+                .replace("{move_id}", str(MOVE))
+            )
             path = path.replace("{sha256}", next(iter(world.photos.values())))
             answer = service.request(
                 method, path, params={"q": "RH", "case": NOBODYS}, json={"action": "accept"}, headers=person.headers
@@ -684,7 +729,12 @@ def test_the_public_sees_no_case_but_by_its_code(service, world):
     row = world.rows[0]
     for route in WALKED:
         method, path = route.split(" ")
-        path = path.replace("{case_id}", str(row.id)).replace("{measure}", "reported").replace("{sha256}", "0" * 64)
+        path = (
+            path.replace("{case_id}", str(row.id))
+            .replace("{measure}", "reported")
+            .replace("{move_id}", str(MOVE))
+            .replace("{sha256}", "0" * 64)
+        )
         answer = service.request(method, path, params={"q": "RH", "case": str(row.id)}, json={"action": "accept"})
         assert (answer.status_code, answer.json()["code"]) == (401, "not_authenticated"), route
     for layer in ("cases", "heat"):
