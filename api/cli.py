@@ -3,6 +3,7 @@
 import getpass
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,11 +20,12 @@ from api.servers import Trouble
 from api.simulate import Plan
 from api.simulate import run as run_simulation
 from api.simulate_past import fill_past
-from gis import accounts, db, imports, measures, people
+from gis import accounts, db, definitions, drafts, imports, measures, people, rulebook, standard_sheet
 from gis.errors import ImportRefused, Problem
 from gis.people import SYSTEM
 from gis.search import CaseFilter
 from gis.settings import settings
+from gis.sheet_names import Names
 from gis.town_check import verify
 from gis.town_plain import CODE as PLAIN_CODE
 from gis.town_plain import NAME as PLAIN_NAME
@@ -78,9 +80,14 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+def _operator() -> str:
+    """Who works at this command line."""
+    return f"{getpass.getuser()} (wangge)"
+
+
 def _record(tx: db.Connection, act: str, **detail: Any) -> None:
     """Put into the audit what was done at this command line."""
-    people.record(tx, None, f"{getpass.getuser()} (wangge)", act, "ok", detail)
+    people.record(tx, None, _operator(), act, "ok", detail)
 
 
 @app.command()
@@ -137,6 +144,44 @@ def import_grids(
 def import_cases(file: _File, mapping: _Mapping, errors: _Errors = None, max_refused: _Refused = None) -> None:
     """Another system's cases, opened through the one write path; the same case again is the same case."""
     _import("cases", file, mapping, errors, max_refused)
+
+
+@imports_app.command("standard")
+def import_standard(
+    file: Annotated[Path, typer.Argument(help="An Excel workbook (.xlsx) of conditions.", exists=True, dir_okay=False)],
+    publish: Annotated[bool, typer.Option(help="Put it in force at once; else it becomes the draft.")] = False,
+    replace_draft: Annotated[bool, typer.Option(help="Even if that throws away somebody's draft.")] = False,
+    note: Annotated[str, typer.Option(help="Why, for the list of versions.")] = "",
+) -> None:
+    """A city's filing standard: every row lands or is named; categories the file lacks stay as they are."""
+    kind = "filing_standard"
+    with supervision.database(console), db.transaction() as tx:
+        base = definitions.current(tx, kind)
+        sheet = standard_sheet.read(file.read_bytes(), Names.load(tx, rulebook.rulebook(tx)), dict(base.body))
+        body, kept = sheet.body(dict(base.body))
+        newest = definitions.versions(tx, kind, base.code)[0]["version"]
+        faults = rulebook.faults(tx, kind, base.code, body)
+        if publish and not faults:
+            number = rulebook.publish(tx, kind, base.code, body, _operator(), base=newest, note=note or file.name)
+            became = f"version {number} is in force"
+        else:
+            draft = drafts.get(tx, kind, base.code) if replace_draft else None
+            by = replace(SYSTEM, name=_operator())
+            kept_as = drafts.save(tx, kind, base.code, body, draft["revision"] if draft else 0, by, newest)
+            became = f"the draft, revision {kept_as['revision']}: look at it on the desk and publish it there"
+        _record(tx, "definition.import", kind=kind, code=base.code, file=str(file), landed=len(sheet.landed))
+    for refused in sheet.refused:
+        place = f"{refused.sheet} row {refused.row}, {refused.column} {refused.value!r}"
+        console.print(f"  {place}: {refused.zh} / {refused.en}", markup=False)
+    for fault in faults:
+        console.print(f"  {fault['where']}: {fault['why']}", markup=False)
+    console.print(
+        f"{file.name}: {len(sheet.landed):,} rows landed, {len(sheet.refused):,} refused, {len(kept):,} categories as"
+        f" they were; {became}",
+        markup=False,
+    )
+    if faults:
+        raise typer.Exit(1)
 
 
 def _import(kind: str, file: Path, mapping: str, errors_to: Path | None, max_refused: float | None) -> None:

@@ -271,8 +271,8 @@ def faults(
 ) -> list[dict[str, str]]:
     """What is wrong with a body that is to be in force from ``valid_from`` (default now) on: {"where", "why"} each.
 
-    It is parsed, and put among the other definitions as they are then and at every announced change after. Nothing
-    is stored.
+    It is parsed, and put among the other definitions as they are then and at every announced change after. What is
+    wrong without it, too, is not its fault. Nothing is stored.
     """
     if body.get("kind", kind) != kind or body.get("code", code) != code:
         return [{"where": "code", "why": f"the body says {body.get('kind')}/{body.get('code')}, not {kind}/{code}"}]
@@ -288,14 +288,24 @@ def faults(
     found: dict[tuple[str, str], dict[str, str]] = {}
     for at in (valid_from, *tx.execute(later.order_by(definition.c.valid_from)).scalars()):
         newest = {(row.kind, row.code): row.version for row in tx.execute(select(_NEWEST), {"at": at})}
-        try:
-            wrong = list(_unknown_names(tx, _build(tx, home, newest, {(kind, code): parsed})))
-        except errors.DefinitionUnknown as problem:
-            wrong = [{"where": str(problem.detail["kind"]), "why": str(problem.detail.get("why", problem))}]
-        except KeyError as error:
-            wrong = [{"where": "town.catalogue", "why": f"not in force: {error}"}]
-        found |= {(one["where"], one["why"]): one for one in wrong}
+        before = _misfits(tx, home, newest, {})
+        found |= {
+            key: one for key, one in _misfits(tx, home, newest, {(kind, code): parsed}).items() if key not in before
+        }
     return list(found.values())
+
+
+def _misfits(
+    tx: Connection, home: Any, newest: Mapping[tuple[str, str], int], drafts: Mapping[tuple[str, str], Any]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """What does not fit together in these versions, by place and reason."""
+    try:
+        wrong = list(_unknown_names(tx, _build(tx, home, newest, drafts)))
+    except errors.DefinitionUnknown as problem:
+        wrong = [{"where": str(problem.detail["kind"]), "why": str(problem.detail.get("why", problem))}]
+    except KeyError as error:
+        wrong = [{"where": "town.catalogue", "why": f"not in force: {error}"}]
+    return {(one["where"], one["why"]): one for one in wrong}
 
 
 def told_faults(problem: errors.Problem) -> list[dict[str, str]]:

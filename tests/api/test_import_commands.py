@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import Workbook
 from sqlalchemy import func, select
 from typer.testing import CliRunner
 
 from api.cli import app
-from gis import db
+from gis import db, definitions, drafts
 from gis.tables import component, survey, unit_grid
 
 MAPPING = """
@@ -84,3 +85,35 @@ def test_a_town_is_drawn_only_where_there_is_none(database: Any, census: Path) -
     refused = wangge("town", "init", "--around", census, "--mapping", census.with_name("m.yaml"))
     assert refused.exit_code == 1
     assert "There is a town already" in str(refused.exception)
+
+
+def test_a_citys_standard_becomes_a_draft_or_the_version_in_force(database: Any, tmp_path: Path) -> None:
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "部件"
+    sheet.append(["小类代码", "小类名称", "立案条件", "结案条件", "处置时限"])
+    sheet.append(["0101", "上水井盖", "丢失", "补装", "2紧急工作时"])
+    sheet.append(["", "", "松动", "加固", "尽快"])
+    file = tmp_path / "标准.xlsx"
+    book.save(file)
+
+    def draft() -> Any:
+        with db.transaction(database.engine) as tx:
+            return drafts.get(tx, "filing_standard", "renhe-demo")
+
+    done = wangge("import", "standard", file)
+    assert done.exit_code == 0, done.output
+    assert "部件 row 3, 处置时限 '尽快'" in done.output
+    assert "1 rows landed, 1 refused" in done.output
+    assert "the draft, revision 1" in done.output
+    begun = draft()
+    assert [row[1] for row in begun["body"]["conditions"]["component"]["0101"]] == ["丢失"]
+    # Somebody may be at work on it: a draft is only replaced by who says so.
+    again = wangge("import", "standard", file)
+    assert (again.exit_code, draft()["revision"]) == (1, 1)
+    assert "revision 2" in wangge("import", "standard", file, "--replace-draft").output
+    assert "version 2 is in force" in wangge("import", "standard", file, "--publish", "--note", "新标准").output
+    with db.transaction(database.engine) as tx:
+        newest = definitions.versions(tx, "filing_standard", "renhe-demo")[0]
+        assert (newest["version"], newest["state"], newest["note"]) == (2, "in_force", "新标准")
+        assert definitions.current(tx, "filing_standard").parsed.condition("component", "0101").text == "丢失"

@@ -162,13 +162,6 @@ export interface Areas {
 export type Publication = ({ body: Body; base: number } | { revision: number }) & { valid_from?: string; note: string }
 
 const at = (kind: string, code: string) => `/api/definitions/${encodeURIComponent(kind)}/${encodeURIComponent(code)}`
-/** The answer of a question whose "there is none" is no failure. */
-const orNone = <T>(asked: Promise<T>): Promise<T | null> =>
-  asked.catch((error: unknown) => {
-    if ((error as { status?: number }).status === 404) return null
-    throw error
-  })
-
 function upload<T>(path: string, file: File, revision: number): Promise<T> {
   const form = new FormData()
   form.set('file', file)
@@ -183,7 +176,7 @@ export const definitionsApi = {
   diff: (kind: string, code: string, before: string, after: string) =>
     get<{ changes: Change[] }>(`${at(kind, code)}/diff?before=${before}&after=${after}`).then((told) => told.changes),
   check: (kind: string, code: string, body: Body) => send<Checked>('POST', `${at(kind, code)}/check`, { body }),
-  draft: (kind: string, code: string) => orNone(get<Draft>(`${at(kind, code)}/draft`)),
+  draft: (kind: string, code: string) => get<Draft>(`${at(kind, code)}/draft`),
   save: (kind: string, code: string, body: Body, revision: number, base?: number) =>
     send<DraftMark & Checked>('PUT', `${at(kind, code)}/draft`, { body, revision, base_version: base ?? null }),
   discard: (kind: string, code: string, revision: number) => send<void>('DELETE', `${at(kind, code)}/draft?revision=${revision}`),
@@ -204,6 +197,6 @@ export const definitionsApi = {
         cursor && `cursor=${encodeURIComponent(cursor)}`,
       )}`,
     ),
-  standard: (which: string) => orNone(get<Standard>(`/api/filing-standard?which=${which}`)),
+  standard: (which: string) => get<Standard>(`/api/filing-standard?which=${which}`),
   importStandard: (file: File, revision: number) => upload<StandardImport>('/api/filing-standard/import', file, revision),
 }

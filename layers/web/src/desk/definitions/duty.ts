@@ -50,7 +50,7 @@ export function useDutyList() {
       announced.value = found.announced
       const [{ body }, begun] = await Promise.all([
         definitionsApi.body(KIND, found.code, String(found.newest.version)),
-        definitionsApi.draft(KIND, found.code),
+        found.draft ? definitionsApi.draft(KIND, found.code) : null,
       ])
       published.value = rulesOf(body)
       rest.value = body
@@ -116,8 +116,9 @@ export function useDutyList() {
   }
   /** Somebody else saved, published or threw away the draft: their list with my changes in it. */
   async function join(): Promise<void> {
-    const theirs = await definitionsApi.draft(KIND, code.value)
-    const now = (await definitionsApi.overview()).find((one) => one.kind === KIND)?.newest
+    const told = (await definitionsApi.overview()).find((one) => one.kind === KIND)
+    const theirs = told?.draft ? await definitionsApi.draft(KIND, code.value) : null
+    const now = told?.newest
     if (now && now.version !== newest.value?.version) {
       newest.value = now
       rest.value = (await definitionsApi.body(KIND, code.value, String(now.version))).body

@@ -214,5 +214,9 @@ export const definitions = {
   'definition.kind.layer': ['地图图层', 'Map layers'],
   'definition.kind.binding': ['流程绑定', 'Workflow bindings'],
   'definition.kind.form': ['表单', 'Forms'],
+  'definition.kind.campaign': ['专项行动', 'Campaigns'],
+  'definition.kind.duty_plan': ['值班要求', 'Duty plans'],
+  'definition.kind.guide': ['情形引导', 'Problem guides'],
+  'definition.kind.intake_rule': ['受理规则', 'Intake rules'],
   'definition.kind.category_status': ['类别启停', 'Categories switched off'],
 } as const satisfies Record<string, readonly [string, string]>

@@ -89,6 +89,9 @@ export function areaWords(area: string): string {
   return areaNames.value.get(whole) ?? (level === 'grid' ? t('duty.grid', { code }) : code)
 }
 
+/** Whether the town has the area, as far as its names tell: every unit grid is believed. */
+export const inTown = (area: string): boolean => area.startsWith('grid:') || areaNames.value.has(area)
+
 export const areaChoices = computed(() => [
   { value: '*', label: t('duty.every.area') },
   ...CLASSES.map((name) => ({ value: `class:${name}`, label: t('duty.class', { name }) })),
