@@ -235,6 +235,116 @@ def violations(page: Page) -> list[Any]:
     return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found]
 
 
+Answers = dict[str, Any]
+Turn = tuple[str, str, Answers, str]
+
+
+def take(page: Page, action: str, answers: Answers, asks: bool) -> None:
+    """One step by the page; where it ``asks`` for something, that is answered as its type wants it."""
+    button = page.locator(f"[data-do={action}]")
+    if not button.is_visible():
+        page.locator("button.toggle[aria-expanded=false]").click()
+    button.click()
+    form = page.get_by_test_id("action-form")
+    for name, answer in answers.items():
+        if isinstance(answer, Path):
+            with page.expect_response("**/api/media/*") as sent:
+                form.locator(f"[data-field={name}]").get_by_test_id("photo-input").set_input_files(answer)
+            assert sent.value.status == 200
+        elif isinstance(answer, int):
+            form.locator(f"[data-field={name}] .el-radio").nth(answer).click()
+        elif isinstance(answer, list):
+            for k, stars in enumerate(answer):
+                form.locator(f"[data-field={name}] .el-rate").nth(k).locator(".el-rate__item").nth(stars - 1).click()
+        else:
+            field(page, name).fill(answer)
+    if asks:
+        page.get_by_test_id("send").click()
+
+
+def days(photo: Path) -> dict[str, tuple[dict[str, Any], list[Turn]]]:
+    """A case of each kind: what is reported, and who then does what until it is archived, with the state that follows.
+
+    ``@`` stands for the department that owns it, ``?`` for an inspector of its duty grid.
+    """
+    hotline = {"kind": "hotline", "channel": "hotline", "external_code": "BJ20261125000001"}
+    call = {"summoned": ["D11", "D13"], "task": "路口占道反复，请到场共同处理"}
+    return {
+        "an event told by the public": (
+            {"channel": "public"},
+            [
+                ("acceptor1", "verify", {"note": "请到现场看看"}, "verifying"),
+                ("?", "verify_true", {}, "accepted"),
+                ("shiftleader1", "file", {}, "filed"),
+                ("dispatcher1", "dispatch", {"note": "请今日清理"}, "handling"),
+                ("@", "ask_extension", {"reason": "需要吊车"}, "extension_asked"),
+                ("dispatcher1", "agree_extension", {}, "extension_agreed"),
+                ("shiftleader1", "approve_extension", {}, "handling"),
+                ("dispatcher1", "urge", {"note": "请加快"}, "handling"),
+                ("@", "answer_urge", {"answer": "吊车已到"}, "handling"),
+                ("@", "handle", {"result": "已清理", "photos_after": photo}, "handled"),
+                ("?", "check_pass", {}, "checked"),
+                ("shiftleader1", "close", {"closing_condition": 0}, "closed"),
+            ],
+        ),
+        "an order of the hotline": (
+            hotline,
+            [
+                ("dispatcher1", "dispatch", {"note": "请联系来电人"}, "dispatched"),
+                ("@", "sign", {}, "signed"),
+                ("@", "contact", {"contacted": 0, "note": "已电话联系"}, "handling"),
+                ("@", "handle", {"result": "已修复", "solved_said": 0, "photos_after": photo}, "answered"),
+                ("shiftleader1", "pass_answer", {}, "calling"),
+                (
+                    "acceptor1",
+                    "call_back",
+                    {"reached": 0, "contacted_said": 0, "solved": 0, "satisfaction": 0},
+                    "closed",
+                ),
+            ],
+        ),
+        "a whistle": (
+            {"kind": "whistle", "channel": "leader", "payload": call},
+            [
+                ("manager_D11", "arrive", {"people": "李队等三人"}, "summoned"),
+                ("manager_D13", "arrive", {"people": "王所等两人"}, "summoned"),
+                ("shiftleader1", "begin", {}, "concluding"),
+                ("shiftleader1", "conclude", {"conclusion": "联合整治，专人值守", "solved": 0}, "scoring"),
+                ("leader", "score", {"scores": [5, 3]}, "closed"),
+            ],
+        ),
+    }
+
+
+@pytest.mark.parametrize("kind", list(days(Path())))
+def test_a_day_of_every_kind_ends_in_the_archive(
+    desk: Callable[..., Page], town: Desk, photo: Path, tmp_path: Path, kind: str
+) -> None:
+    told, turns = days(photo)[kind]
+    component = town.ask("leader", "GET", "/api/components?limit=9")["items"][-1]
+    event = {"catalogue": component["catalogue"], "category_kind": "event", "category_code": "0102"}
+    place = {name: component[name] for name in ("lon", "lat")}
+    made = town.ask("shiftleader1", "POST", "/api/cases", event | place | {"description": kind} | told)
+    case_id = made["id"]
+    owner = town.detail(case_id)["department"]["code"]
+    pages: dict[str, Page] = {}
+    for who, action, answers, after in turns:
+        login = {"@": f"manager_{owner}", "?": town.inspector_of(case_id)}.get(who, who)
+        if login not in pages:
+            pages[login] = desk(login, case_id)
+        page = pages[login]
+        before = town.ask(login, "GET", f"/api/cases/{case_id}")
+        state(page, before["state"])  # the page that stood open has seen what the others did
+        [offered] = [one for one in before["actions"] if one["action"] == action]
+        take(page, action, answers, asks=bool(offered["fields"]))
+        state(page, after)
+        expect(page.get_by_test_id("story").locator(f"[data-action={action}]").first).to_be_visible()
+    done = town.detail(case_id)
+    assert done["status"] == "closed"
+    assert {task["state"] for task in done["tasks"]} <= {"done"}
+    page.screenshot(path=str(tmp_path / "archived.png"), full_page=True)
+
+
 def test_somebody_elses_step_takes_neither_focus_nor_words(desk: Callable[..., Page], town: Desk) -> None:
     case_id = waiting_for_dispatch(town)
     page = desk("dispatcher1", case_id)
