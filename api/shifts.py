@@ -87,7 +87,7 @@ def calendar(caller: Worker, tx: Tx, since: date, until: date) -> dict[str, Any]
         raise errors.BadFilter(parameter="until", value=until.isoformat(), why="before since, or over two months later")
     found = shifts.stretch(tx, since, until, datetime.now(UTC))
     return {
-        "shifts": [shift_of(row) for row in found.shifts],
+        "shifts": [shift_of(row) | {"grids": grids} for row, grids in found.shifts],
         "days": found.days,
         "gaps": [gap_of(gap, shifts.grid_names(tx)) for gap in found.gaps],
         "warnings": [_warning(w) for w in found.warnings],

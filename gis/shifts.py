@@ -214,9 +214,12 @@ def swap(tx: Connection, caller: Caller, one: Key, other: Key) -> list[duty.Warn
 
 @dataclass(frozen=True)
 class Month:
-    """A stretch of the calendar: the shifts that touch it, its days, what is wanting, what is unwise."""
+    """A stretch of the calendar: the shifts that touch it, its days, what is wanting, what is unwise.
 
-    shifts: Sequence[Any]
+    With each shift the duty grids that have somebody while it lasts.
+    """
+
+    shifts: list[tuple[Any, list[str]]]
     days: list[dict[str, Any]]
     gaps: list[duty.Gap]
     warnings: list[duty.Warned]
@@ -238,7 +241,11 @@ def stretch(tx: Connection, first: date, last: date, now: datetime) -> Month:
     ]
     wanted = duty.demands(plan, known, first, last, sorted(grid_names(tx)), important)
     return Month(
-        [row for row in rows if row.starts_at < until and row.ends_at > since],
+        [
+            (row, sorted(turn.grids))
+            for row, turn in zip(rows, turns, strict=True)
+            if row.starts_at < until and row.ends_at > since
+        ],
         _days(calendar.body, known, first, last),
         [gap for gap in duty.gaps(wanted, turns) if gap.ends_at > now],
         [w for w in duty.warnings(turns, plan.rest) if w.second.starts_at < until and w.second.ends_at > since],
