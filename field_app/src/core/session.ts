@@ -3,7 +3,7 @@ import { shallowRef } from 'vue'
 
 import { ask } from './http'
 import { judge, unreachable, type Outcome } from './outbox'
-import { forget, forgetAll, keep, kept } from './store'
+import { deviceId, forget, forgetAll, keep, kept } from './store'
 import type { Me, Session } from './types'
 
 export const session = shallowRef<Session | null>(null)
@@ -24,7 +24,7 @@ export const ownPrefix = (owner: string): string => `own:${owner}:`
 
 /** Sign in; resolves to null, or to why not. */
 export async function signIn(username: string, password: string): Promise<Exclude<Outcome, { kind: 'acked' }> | null> {
-  const answer = await ask('/api/login', { method: 'POST', json: { username, password } })
+  const answer = await ask('/api/login', { method: 'POST', json: { username, password, device: await deviceId() } })
   if (!answer) return unreachable as Exclude<Outcome, { kind: 'acked' }>
   const outcome = judge(answer, (body) => {
     const me = body.me as Me | undefined

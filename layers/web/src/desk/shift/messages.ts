@@ -67,6 +67,7 @@ export const shift = {
   'calendar.edit': ['班次', 'Shift'],
   'calendar.person': ['人员', 'Person'],
   'calendar.turn': ['班次模板', 'Usual turn'],
+  'calendar.day': ['日期', 'Day'],
   'calendar.from': ['起', 'From'],
   'calendar.hours': ['时长（小时）', 'Hours'],
   'calendar.grid': ['责任网格', 'Duty grid'],
