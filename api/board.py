@@ -13,7 +13,8 @@ from api import case_views, live
 from api.access import Tx, allow
 from api.centre import handover_of
 from api.shifts import gap_of
-from gis import handovers, register, search, shifts, statistics
+from gis import board as leaders
+from gis import handovers, register, shifts, statistics
 from gis.people import Caller
 from gis.rulebook import rulebook
 from gis.search import ZONE, CaseFilter
@@ -26,6 +27,8 @@ LISTS: Mapping[str, Mapping[str, str]] = {
     "open": {"status": "open"},
     "late": {"status": "open", "light": "red"},
     "soon": {"status": "open", "light": "yellow"},
+    "urged": {"status": "open", "urged": "true"},
+    "supervised": {"status": "open", "supervised": "true"},
     "whistles": {"status": "open", "kind": "whistle"},
 }
 FACETS = ("department", "village", "stage")
@@ -39,12 +42,16 @@ def board(caller: Annotated[Caller, allow("statistics.view")], tx: Tx) -> dict[s
     for code, query in LISTS.items():
         told = live.count(caller, CaseFilter.parse(query), FACETS)
         lists[code] = {"filter": dict(query), "n": told["total"], "by": told["facets"]}
-    late, _ = search.find(tx, caller, CaseFilter.parse(LISTS["late"]), order="due", limit=LONGEST, now=now)
+    late = leaders.latest(tx, caller, now, LONGEST)
     book = rulebook(tx)
     found = {
         "at": now,
         "lists": lists,
         "longest": [case_views.item(tx, book, row, now) for row in late],
+        "unanswered": {
+            "counts": leaders.unanswered(tx, caller),
+            "oldest": [dict(row._mapping) for row in leaders.oldest_unanswered(tx, caller, LONGEST)],
+        },
         "ranking": _ranking(tx, caller, now),
         "names": {
             "department": {d["code"]: d["name"] for d in register.departments(tx)},

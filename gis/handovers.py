@@ -27,9 +27,11 @@ FIGURES: Mapping[str, Mapping[str, str]] = {
     "late": {"status": "open", "light": "red"},
     "soon": {"status": "open", "light": "yellow"},
     "suspended": {"status": "open", "state": "suspended"},
+    "urged": {"status": "open", "urged": "true"},
+    "supervised": {"status": "open", "supervised": "true"},
     "material": {"status": "open", "state": "supplementing"},
 }
-NAMED = ("late", "suspended", "material")
+NAMED = ("supervised", "urged", "late", "suspended", "material")
 #: So many cases of each figure are told one by one; the figure opens the rest.
 MOST_NAMED = 30
 _LOCK = 0x77616E69

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import Select, insert, select
 
 from gis import definitions, errors, people, search, statistics
 from gis.db import Connection
@@ -19,7 +19,8 @@ from gis.measures import measured
 from gis.people import Caller
 from gis.rulebook import rulebook
 from gis.search import ZONE
-from gis.tables import running_report
+from gis.shifts import midnight
+from gis.tables import case, running_report
 
 Kind = Literal["day", "week", "month"]
 MEASURES = ("reported", "filed", "handled", "closed", "on_time", "overdue")
@@ -88,7 +89,11 @@ def make(tx: Connection, caller: Caller, kind: Kind, day: date, now: datetime) -
         tx, caller, measures=("reported", "closed"), by="day", since=asked.since, until=asked.until
     )
     found["days"] = [{"day": row.key, **row.values} for row in days.rows]
-    found["notable"] = {"overdue": _named(tx, caller, asked, now)}
+    supervised = select(case.c.id).where(
+        case.c.supervised_at >= midnight(asked.since), case.c.supervised_at < midnight(asked.until + _DAY)
+    )
+    overdue = measured("overdue", since=asked.since, until=asked.until)
+    found["notable"] = {"supervised": _named(tx, caller, supervised, now), "overdue": _named(tx, caller, overdue, now)}
     return found
 
 
@@ -117,8 +122,7 @@ def _lines(
     return lines[:TOP]
 
 
-def _named(tx: Connection, caller: Caller, asked: Span, now: datetime) -> list[str]:
-    among = measured("overdue", since=asked.since, until=asked.until)
+def _named(tx: Connection, caller: Caller, among: Select[Any], now: datetime) -> list[str]:
     rows, _ = search.find(tx, caller, search.CaseFilter(), order="due", limit=MOST_NAMED, now=now, among=among)
     return [str(row.id) for row in rows]
 

@@ -460,6 +460,8 @@ case = Table(
     Index("ix_case_village", "village_code", text("reported_at desc"), text("id desc")),
     Index("ix_case_category", "category_kind", "category_code", text("reported_at desc"), text("id desc")),
     Index("ix_case_reporter", "reporter_id", text("reported_at desc"), text("id desc")),
+    Index("ix_case_supervised", "supervised_at", postgresql_where=text("supervised_at is not null")),
+    Index("ix_case_urged", "urge_count", postgresql_where=text("urge_count > 0")),
     Index("ix_case_wake", "wake_at", postgresql_where=text("wake_at is not null")),
     Index("ix_case_next_due", text("coalesce(next_due_at, 'infinity')"), "id"),
     Index("ix_case_assignee", "assignee_id", postgresql_where=text("assignee_id is not null")),

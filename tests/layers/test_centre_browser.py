@@ -138,7 +138,6 @@ def test_a_shift_is_planned_moved_and_taken_back(town: Town, sit: Any) -> None:
     page.get_by_role("button", name="取消", exact=True).click()
     # The refusal is the page's one complaint: the browser tells of every answer that is none of 200.
     seat.faults[:] = [fault for fault in seat.faults if "409" not in fault]
-    page.get_by_role("alert").wait_for(state="attached")
     seat.open("/shifts")
     expect(page.locator("tr[data-row^='acceptor/']").first).to_be_visible()
     assert axe_faults(page) == []
@@ -149,7 +148,7 @@ def test_the_log_is_written_and_corrected(town: Town, sit: Any) -> None:
     page = seat.page
     seat.open("/shifts/log")
     number = town.ask("acceptor1", "GET", "/api/cases?limit=1")["items"][0]["number"]
-    page.get_by_text("来访接待").click()
+    page.get_by_role("radiogroup", name="类别").get_by_text("来访接待").click()
     page.get_by_test_id("log-text").fill("村民来访，反映路灯不亮")
     page.get_by_label("关联案件").fill(number.lower())
     page.reload()  # what was typed outlives the page

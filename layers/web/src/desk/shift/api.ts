@@ -213,6 +213,10 @@ export interface Board {
   at: string
   lists: Record<string, BoardList>
   longest: CaseItem[]
+  unanswered: {
+    counts: Record<'urge' | 'supervise', number>
+    oldest: { kind: 'urge' | 'supervise'; note: string; opened_at: string; due_at: string | null; case_id: string; number: string; department_name: string | null }[]
+  }
   ranking: {
     since: string
     until: string
