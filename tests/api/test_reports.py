@@ -36,7 +36,6 @@ def cases(client, login):
             "category_kind": "event",
             "category_code": ("0102", "0501", "0201")[i % 3],
             "catalogue": "cjt214-2007",
-            "channel": CHANNELS[i % len(CHANNELS)],
             "lon": lon,
             "lat": lat,
         }
@@ -57,6 +56,7 @@ def cases(client, login):
                 update(case)
                 .where(case.c.id == UUID(made.json()["id"]))
                 .values(
+                    channel=CHANNELS[i % len(CHANNELS)],
                     reported_at=reported,
                     filed_at=reported if i % 5 else None,
                     status=status,
