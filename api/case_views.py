@@ -41,7 +41,7 @@ def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, A
         "number": of["number"],
         "kind": of["kind"],
         "channel": of["channel"],
-        "category": _category(book, of),
+        "category": category_of(book, of),
         "description": of["description"],
         "address": of["address"],
         "lon": of["lon"],
@@ -160,7 +160,8 @@ def _earlier_names(tx: Connection, events: Sequence[Any]) -> dict[str, dict[str,
     return found
 
 
-def _category(book: Rulebook, of: Mapping[str, Any]) -> dict[str, str]:
+def category_of(book: Rulebook, of: Mapping[str, Any]) -> dict[str, str]:
+    """A case's category with its names; its code where its catalogue is in force no more."""
     code = of["category_code"]
     try:
         found = book.catalogues[of["catalogue"]].category(of["category_kind"], code)

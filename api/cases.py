@@ -16,7 +16,7 @@ from gis.case_rows import Photo
 from gis.cases import Report
 from gis.intake_form import Promise
 from gis.people import PUBLIC, Caller
-from gis.rulebook import flow_of, rulebook
+from gis.rulebook import rulebook
 from gis.settings import settings
 
 router = APIRouter(tags=["cases"])
@@ -93,22 +93,6 @@ def report_publicly(body: PublicReport, request: Request, response: Response) ->
     """Report a case without an account; the query code follows it."""
     _public.take(request.client.host if request.client else "")
     return _report(PUBLIC, body, response, kind="case", channel="public")
-
-
-@router.get("/api/public/cases/{query_code}", dependencies=[anyone("whoever holds the code may follow the case")])
-def follow(query_code: str, request: Request, tx: Tx) -> dict[str, Any]:
-    """What became of a report: its state and times, no names."""
-    _public.take(request.client.host if request.client else "")
-    row = register.by_query_code(tx, query_code)
-    state = flow_of(tx, rulebook(tx), row._mapping).states[row.state]
-    return {
-        "number": row.number,
-        "state_name": dict(state.name),
-        "stage": row.stage,
-        "status": row.status,
-        "reported_at": row.reported_at,
-        "closed_at": row.closed_at,
-    }
 
 
 @router.get("/api/cases")

@@ -34,6 +34,7 @@ from api import (
     operations,
     phone,
     places,
+    public,
     quarantine,
     reports,
     shifts,
@@ -50,10 +51,10 @@ log = structlog.get_logger("api")
 # The fixed paths of `desk` below /api/cases come before the one with an id.
 _ROUTES = (
     *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
-    *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows),
+    *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
 )
 WEB = ROOT / "layers" / "web" / "dist"
-PAGES = ("wall", "desk", "login")
+PAGES = ("wall", "desk", "login", "report")
 JSON_LIMIT = 2 * 2**20
 PHOTO_LIMIT = 20 * 2**20
 _PAGE_HEADERS = {
@@ -143,6 +144,17 @@ def _pages(app: FastAPI) -> None:
 
     for name in PAGES:
         app.get(f"/{name}", include_in_schema=False, dependencies=[anyone("a page without data")])(page(name))
+
+    @app.get("/desk/intake", include_in_schema=False, dependencies=[anyone("a page without data")])
+    def intake_page(embed: str = "") -> FileResponse:
+        headers, origin = dict(_PAGE_HEADERS), settings().embed_origin
+        if embed == "1" and origin:
+            policy = headers["content-security-policy"]
+            headers["content-security-policy"] = policy.replace(
+                "frame-ancestors 'self'", f"frame-ancestors 'self' {origin}"
+            )
+        return FileResponse(WEB / "desk.html", headers=headers)
+
     # The desk reads the rest of its address itself: any of its places can be sent on and reloaded.
     app.get("/desk/{place:path}", include_in_schema=False, dependencies=[anyone("a page without data")])(page("desk"))
 

@@ -130,6 +130,21 @@ def by_query_code(tx: Connection, query_code: str) -> Any:
     return row
 
 
+def story(tx: Connection, case_id: UUID) -> Sequence[Any]:
+    """The events of a case, the first one first: action, from_state, to_state, happened_at, payload; no actors."""
+    return tx.execute(
+        select(
+            case_event.c.action,
+            case_event.c.from_state,
+            case_event.c.to_state,
+            case_event.c.happened_at,
+            case_event.c.payload,
+        )
+        .where(case_event.c.case_id == case_id)
+        .order_by(case_event.c.seq)
+    ).all()
+
+
 def departments(tx: Connection) -> list[dict[str, Any]]:
     """Every active department by code."""
     rows = tx.execute(select(department).where(department.c.active).order_by(department.c.code)).all()

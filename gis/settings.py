@@ -32,6 +32,11 @@ class Settings(BaseSettings):
     upload_limit_mb: int = Field(100, ge=1, description="Largest accepted upload; larger ones are refused early.")
     tile_cache_mb: int = Field(64, ge=0, description="Memory for finished map tiles, each API process; 0: none kept.")
     session_hours: int = Field(12, ge=1, description="Life of a desk login.")
+    embed_origin: str = Field(
+        "",
+        pattern=r"^(https?://[A-Za-z0-9.-]+(:\d+)?)?$",
+        description="Origin of the district platform that may show /desk/intake?embed=1 in a frame; empty: nobody.",
+    )
 
     @model_validator(mode="after")
     def refuse_demo_secret(self) -> "Settings":

@@ -740,7 +740,10 @@ def test_the_public_sees_no_case_but_by_its_code(service, world):
     for layer in ("cases", "heat"):
         assert service.get(f"/tiles/{layer}/0/0/0.mvt").status_code == 401
     followed = service.get(f"/api/public/cases/{row.query_code}").json()
-    assert followed.keys() == {"number", "state_name", "stage", "status", "reported_at", "closed_at"}
+    assert followed.keys() == {
+        *("number", "category", "state_name", "stage", "status", "reported_at", "closed_at", "timeline"),
+        *("asks", "may_supplement", "may_rate", "rated"),
+    }
     assert followed["number"] == row.number
     for guess in (row.number, str(row.id), row.query_code[:-1], "%", "_" * 8):
         assert service.get(f"/api/public/cases/{guess}").status_code in (404, 422), guess

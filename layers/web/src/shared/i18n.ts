@@ -1,30 +1,11 @@
 /** Which language the page speaks. Strings live in messages.ts; nothing else holds any. */
-import { ref, watchEffect } from 'vue'
-
 import { ApiError } from './api'
+import { language, setLanguage, type Language } from './language'
 import { messages } from './messages'
 import type { Two } from './types'
 
-export type Language = 'zh' | 'en'
+export { language, setLanguage, type Language }
 export type MessageKey = keyof typeof messages
-
-const KEY = 'wangge.language'
-
-function remembered(): Language {
-  const asked = new URLSearchParams(location.search).get('lang') ?? localStorage.getItem(KEY)
-  return asked === 'en' ? 'en' : 'zh'
-}
-
-export const language = ref<Language>(remembered())
-
-export function setLanguage(next: Language): void {
-  language.value = next
-  localStorage.setItem(KEY, next)
-}
-
-watchEffect(() => {
-  document.documentElement.lang = language.value === 'zh' ? 'zh-CN' : 'en'
-})
 
 /** The message in the page's language, `{name}` replaced from `values`. */
 export function t(key: MessageKey, values: Record<string, string | number> = {}): string {
