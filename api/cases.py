@@ -195,7 +195,7 @@ def take_step(tx: db.Connection, caller: Caller, case_id: UUID, body: Act) -> in
         caller,
         body.payload,
         expected_seq=body.seq,
-        photos=[photo for name in ("photos", "photos_after") for photo in _photos(body.payload.get(name) or [])],
+        photos=_photos_in(body.payload),
         at=_aware(body.happened_at),
         place=(body.lon, body.lat) if body.lon is not None and body.lat is not None else None,
     )

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from gis import accounts
 from gis.search import ZONE
+from gis.settings import Settings, settings
 from tests.api.test_cases import a_photo, a_report
 
 TODAY = datetime.now(ZONE).date()
@@ -185,3 +186,85 @@ def test_the_public_may_leave_a_number_that_only_the_desk_can_read(client, login
     assert made.status_code == 201, made.text
     told = client.get(f"/api/cases/{made.json()['id']}/form", headers=login("acceptor1")).json()
     assert {f["name"]: f["value"] for f in told["fields"]} == {"wants_answer": True, "contact_phone": "138****1234"}
+
+
+def act(client, headers, case_id, action, payload):
+    answer = client.post(f"/api/cases/{case_id}/actions", json={"action": action, "payload": payload}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_the_reporter_supplies_what_is_asked_for_and_rates_the_end(client, login, spot):
+    made = client.post("/api/public/cases", json=a_report(spot)).json()
+    url, acceptor = f"/api/public/cases/{made['query_code']}", login("acceptor1")
+    told = client.get(url).json()
+    assert (told["may_supplement"], told["may_rate"], told["asks"]) == (False, False, None)
+    early = client.post(f"{url}/supplement", json={"note": "还有"})
+    assert (early.status_code, early.json()["code"]) == (409, "state_forbids")
+    act(client, acceptor, made["id"], "ask_supplement", {"reason": "请补一张门牌照片"})
+    told = client.get(url).json()
+    assert (told["may_supplement"], told["asks"]) == (True, "请补一张门牌照片")
+    photo = a_photo("blue")
+    digest = hashlib.sha256(photo).hexdigest()
+    client.put(f"/api/public/media/{digest}", content=photo)
+    told = client.post(f"{url}/supplement", json={"note": "见照片", "photos": [digest]}).json()
+    assert (told["stage"], told["may_supplement"]) == ("acceptance", False)
+    case = client.get(f"/api/cases/{made['id']}", headers=acceptor).json()
+    assert digest in [a["sha256"] for a in case["attachments"]]
+    assert [e["action"] for e in case["events"]] == ["supplement", "ask_supplement", "report"]
+    assert not any(e["actor"] in client.get(url).text for e in case["events"] if e["actor"] != "市民")
+
+    leader, dispatcher = login("shiftleader1"), login("dispatcher1")
+    act(client, acceptor, made["id"], "accept", {})
+    act(client, leader, made["id"], "file", {})
+    act(client, dispatcher, made["id"], "dispatch", {})
+    manager = login(f"manager_{made['department']['code']}")
+    act(client, manager, made["id"], "handle", {"result": "已清理", "photos_after": [digest]})
+    act(client, login("leader"), made["id"], "force_close", {"reason": "现场确认"})
+    told = client.get(url).json()
+    assert (told["status"], told["may_rate"], told["rated"]) == ("closed", True, None)
+    assert [one["stage"] for one in told["timeline"]][:2] == ["acceptance", "acceptance"]
+    assert client.post(f"{url}/rate", json={"score": 6}).status_code == 422
+    assert client.post(f"{url}/rate", json={"score": 4, "note": "快"}).json()["rated"] == "4"
+    assert client.post("/api/public/cases/NOSUCHCODE/rate", json={"score": 4}).json()["code"] == "case_not_found"
+
+
+def test_what_was_handled_on_the_spot_takes_the_fast_path(client, login, spot):
+    headers, photo = login("acceptor1"), a_photo("green")
+    digest = hashlib.sha256(photo).hexdigest()
+    client.put(f"/api/media/{digest}", content=photo, headers=headers)
+    asked = {"lon": spot["lon"], "lat": spot["lat"], "category_kind": "event", "category_code": "0102"}
+    told = client.get("/api/intake/facts", params=asked | {"self_handled": True}, headers=headers).json()
+    assert told["plan"]["workflow"]["code"] == "fast"
+    sent = a_report(spot, self_handled=True, payload={"result": "已清扫", "photos_after": [digest]})
+    made = client.post("/api/cases", json=sent, headers=headers).json()
+    assert client.get(f"/api/cases/{made['id']}", headers=headers).json()["workflow"]["code"] == "fast"
+    hotline = client.get("/api/intake/facts", params=asked | {"kind": "hotline", "channel": "hotline"}, headers=headers)
+    assert hotline.json()["plan"]["workflow"]["code"] == "hotline"
+
+
+def test_a_new_report_is_added_to_an_old_case_or_merged_into_it(client, login, spot):
+    headers = login("acceptor1")
+    first, second = (client.post("/api/cases", json=a_report(spot), headers=headers).json() for _ in range(2))
+    act(client, headers, first["id"], "follow", {"note": "又有人反映", "source": "hotline"})
+    act(client, headers, second["id"], "merge", {"into": first["id"]})
+    near = client.get(
+        "/api/intake/similar",
+        params={"lon": spot["lon"], "lat": spot["lat"], "category_kind": "event", "category_code": "0102"},
+        headers=headers,
+    ).json()
+    assert [one["id"] for one in near["items"]] == [first["id"]]
+
+
+def test_only_the_named_platform_may_frame_the_intake_page(client, monkeypatch):
+    own = client.get("/desk/intake?embed=1").headers["content-security-policy"]
+    assert own.endswith("frame-ancestors 'self'")
+    monkeypatch.setenv("WANGGE_EMBED_ORIGIN", "https://qu.example.gov.cn")
+    settings.cache_clear()
+    framed = client.get("/desk/intake?embed=1").headers["content-security-policy"]
+    assert framed.endswith("frame-ancestors 'self' https://qu.example.gov.cn")
+    for path in ("/desk/intake", "/desk/cases?embed=1", "/wall?embed=1"):
+        assert client.get(path).headers["content-security-policy"] == own
+    monkeypatch.setenv("WANGGE_EMBED_ORIGIN", "https://a.example; script-src *")
+    with pytest.raises(ValueError, match="embed_origin"):
+        Settings()
