@@ -39,7 +39,8 @@ def to_do(caller: Viewer, tx: Tx) -> dict[str, Any]:
     now = datetime.now(UTC)
     names = definitions.current(tx, "role").body["roles"]
     points = live.store()
-    asked = todo.queues(rulebook(tx).workflows.values(), caller.grants)
+    flows = list(rulebook(tx).workflows.values())
+    asked = todo.queues(flows, caller.grants)
     return {
         "at": now,
         "queues": [
@@ -56,7 +57,13 @@ def to_do(caller: Viewer, tx: Tx) -> dict[str, Any]:
             for queue in todo.counted(points, caller, asked, now)
         ],
         "tasks": [
-            {"kind": one.kind, "count": one.count, "late": one.late, "mine": one.mine}
+            {
+                "kind": one.kind,
+                "name": todo.TASK_NAMES[one.kind],
+                "count": one.count,
+                "late": one.late,
+                "mine": one.mine,
+            }
             for one in todo.tasks(tx, caller, now)
         ],
         "views": [
@@ -67,6 +74,7 @@ def to_do(caller: Viewer, tx: Tx) -> dict[str, Any]:
             }
             for code, wanted in _VIEWS.items()
         ],
+        "states": todo.state_names(flows),
     }
 
 

@@ -16,7 +16,7 @@ from gis.people import ADMIN_ROLES, Caller, Grant
 from gis.points import CaseStore
 from gis.search import CaseFilter, Order, find, visible_cases
 from gis.tables import case_task
-from gis.workflow import State, Workflow
+from gis.workflow import Label, State, Workflow
 
 # The order in which a case passes through their hands.
 _ORDER = ("acceptor", "shift_leader", "dispatcher", "handler", "department_manager", "inspector", "leader")
@@ -56,7 +56,7 @@ def queues(flows: Iterable[Workflow], grants: Iterable[Grant]) -> list[Queue]:
     for grant in grants:
         if grant.role not in ADMIN_ROLES:
             by_role.setdefault(grant.role, []).append(grant)
-    flows = sorted(flows, key=lambda flow: (flow.code != "standard", flow.code))
+    flows = sorted(flows, key=_standard_first)
     found = []
     for role in sorted(by_role, key=lambda r: (_ORDER.index(r) if r in _ORDER else len(_ORDER), r)):
         states: dict[str, State] = {}
@@ -70,6 +70,19 @@ def queues(flows: Iterable[Workflow], grants: Iterable[Grant]) -> list[Queue]:
                 for state in states.values()
             ]
     return found
+
+
+def state_names(flows: Iterable[Workflow]) -> dict[str, Label]:
+    """Every state of these workflows with its name, that of the standard flow first."""
+    found: dict[str, Label] = {}
+    for flow in sorted(flows, key=_standard_first):
+        for state in flow.states.values():
+            found.setdefault(state.code, state.name)
+    return found
+
+
+def _standard_first(flow: Workflow) -> tuple[bool, str]:
+    return flow.code != "standard", flow.code
 
 
 def _rows(grants: Sequence[Grant]) -> list[CaseFilter]:

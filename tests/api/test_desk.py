@@ -135,9 +135,9 @@ def test_open_tasks_wait_for_a_person_or_a_department(client, login, database, c
             values |= {"assignee_id": assignee, "state": state, "due_at": due}
             tx.execute(insert(case_task).values(**values, opened_seq=1, opened_at=past))
     told = client.get("/api/todo", headers=login("manager_D04")).json()["tasks"]
-    assert told == [
-        {"kind": "assist", "count": 1, "late": 0, "mine": 1},
-        {"kind": "urge", "count": 1, "late": 1, "mine": 0},
+    assert [(one["kind"], one["name"]["zh"], one["count"], one["late"], one["mine"]) for one in told] == [
+        ("assist", "协办", 1, 0, 1),
+        ("urge", "催办", 1, 1, 0),
     ]
     page = client.get("/api/todo/tasks/urge", headers=login("manager_D04")).json()
     assert [item["id"] for item in page["items"]] == [str(cases["handling"][0])]

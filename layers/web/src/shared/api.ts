@@ -44,6 +44,11 @@ async function refusal(answer: Response): Promise<ApiError> {
 
 /** One request; its JSON, or nothing for an answer without a body. Raises `ApiError`; unknown callers go to the login page. */
 export async function request<T>(path: string, init: RequestInit = {}): Promise<T> {
+  const answer = await reached(path, init)
+  return (answer.status === 204 ? undefined : await answer.json()) as T
+}
+
+async function reached(path: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response
   try {
     answer = await fetch(path, { credentials: 'same-origin', ...init })
@@ -55,7 +60,7 @@ export async function request<T>(path: string, init: RequestInit = {}): Promise<
     if (answer.status === 401 && path !== '/api/login') toLogin()
     throw await refusal(answer)
   }
-  return (answer.status === 204 ? undefined : await answer.json()) as T
+  return answer
 }
 
 export const get = <T>(path: string, signal?: AbortSignal) => request<T>(path, { signal })
@@ -74,6 +79,20 @@ export const isAbort = (error: unknown): boolean => error instanceof DOMExceptio
 export const query = (...parts: string[]): string => {
   const joined = parts.filter(Boolean).join('&')
   return joined && `?${joined}`
+}
+
+/** Fetches a file and hands it to the browser to keep, under the name the server gives. Raises `ApiError`. */
+export async function fetchFile(path: string): Promise<void> {
+  const answer = await reached(path)
+  const named = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')
+  const content = await answer.blob().catch(() => {
+    throw new ApiError(0, 'unreachable', '下载中断', 'The download broke off')
+  })
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(content)
+  link.download = named?.[1] ?? 'export'
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
 }
 
 export const api = {
