@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from api import case_export, case_views, live
 from api.access import Filtered, Throttle, Tx, allow
 from api.cases import Act, take_step
-from gis import db, definitions, errors, people, saved_filters, search, todo
+from gis import case_tasks, db, definitions, errors, people, saved_filters, search, todo
 from gis.people import Caller
 from gis.rulebook import flow_of, rulebook
 from gis.search import CaseFilter
@@ -59,7 +59,7 @@ def to_do(caller: Viewer, tx: Tx) -> dict[str, Any]:
         "tasks": [
             {
                 "kind": one.kind,
-                "name": todo.TASK_NAMES[one.kind],
+                "name": case_tasks.NAMES[one.kind],
                 "count": one.count,
                 "late": one.late,
                 "mine": one.mine,

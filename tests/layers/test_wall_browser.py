@@ -1,27 +1,17 @@
 """The wall in a real browser against a real server: map, list and figures agree, live, by keyboard, by address."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from api import servers
-from gis.settings import ROOT
+from tests.layers.service import PASSWORD, Town, axe_faults, started
 
-PASSWORD = "wangge-demo-2026"
-CHROMIUM = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 CASES = 24
-AXE = ROOT / "layers" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 #: All cases the map's source holds at the whole town's zoom. Tiles do not overlap, so their sum is a number of cases.
 ON_MAP = """() => {
   const cells = window.wanggeMap?.querySourceFeatures('wall-cases-far', {sourceLayer: 'cases'}) ?? []
@@ -29,103 +19,12 @@ ON_MAP = """() => {
 }"""
 
 
-@dataclass
-class Town:
-    """The running service and how to speak to it."""
-
-    port: int
-    environment: dict[str, str]
-    log: Path
-    tokens: dict[str, str] = field(default_factory=dict)
-    processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Start the API and the relay, which rolls up statistics; wait until they are ready."""
-        api = ["uvicorn", "api.main:app", "--port", str(self.port), "--no-access-log"]
-        with self.log.open("ab") as log:
-            self.processes = [
-                subprocess.Popen(
-                    [sys.executable, "-m", *command], env=self.environment, stdout=log, stderr=log, cwd=ROOT
-                )
-                for command in (api, ["api.relay"])
-            ]
-        end = time.monotonic() + 90
-        while time.monotonic() < end and self.processes[0].poll() is None:
-            try:
-                if httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-        raise RuntimeError(f"the API does not start: {self.log.read_text()[-2000:]}")
-
-    def kill(self) -> None:
-        """End the service as a power cut would."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.wait(timeout=20)
-
-    def ask(self, who: str, method: str, path: str, body: Any = None) -> Any:
-        """One request of a signed-in person; its JSON."""
-        if who not in self.tokens:
-            login = {"username": who, "password": PASSWORD}
-            answer = httpx.post(f"{self.url}/api/login", json=login, timeout=30, trust_env=False)
-            assert answer.status_code == 200, answer.text
-            self.tokens[who] = answer.json()["token"]
-        headers = {"Authorization": f"Bearer {self.tokens[who]}"}
-        answer = httpx.request(method, self.url + path, json=body, headers=headers, timeout=30, trust_env=False)
-        assert answer.status_code < 300, answer.text
-        return answer.json()
-
-    def report(self, component: dict[str, Any], description: str) -> dict[str, Any]:
-        """A report on a component."""
-        body = {
-            "catalogue": component["catalogue"],
-            "category_kind": "component",
-            "category_code": component["category_code"],
-            "component_code": component["code"],
-            "lon": component["lon"],
-            "lat": component["lat"],
-            "description": description,
-        }
-        return self.ask("leader", "POST", "/api/cases", body)
-
-    def total(self, query: str) -> int:
-        """How many cases a filter holds, by the list itself, page by page."""
-        found, cursor = 0, ""
-        while cursor is not None:
-            page = self.ask("leader", "GET", f"/api/cases?{query}&limit=100" + (f"&cursor={cursor}" if cursor else ""))
-            found, cursor = found + len(page["items"]), page["next"]
-        return found
-
-
 @pytest.fixture(scope="module")
 def town(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """The service over a database of this module's own, with cases in three states."""
-    assert (ROOT / "layers/web/dist/wall.html").is_file(), "build the pages first: make setup"
-    home = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with cluster.clone() as name:
-        environment = os.environ | {
-            "WANGGE_DATABASE_URL": cluster.url(name, servers.SERVICE),
-            "WANGGE_DEMO": "1",
-            "WANGGE_HOME": str(home),
-        }
-        running = Town(port, environment, home / "api.log")
-        try:
-            running.start()
-            _fill(running)
-            yield running
-        finally:
-            running.kill()
+    with started(cluster, tmp_path_factory.mktemp("home")) as running:
+        _fill(running)
+        yield running
 
 
 def _fill(town: Town) -> None:
@@ -137,14 +36,6 @@ def _fill(town: Town) -> None:
         if i % 3 == 2:
             void = {"action": "void", "payload": {"reason": "重复上报"}}
             town.ask("shiftleader1", "POST", f"/api/cases/{made['id']}/actions", void)
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -360,6 +251,4 @@ def test_axe_finds_nothing(wall: Wall, town: Town, path: str) -> None:
         expect(wall.page.locator("form")).to_be_visible()  # the page is loaded before it is drawn
     else:
         wall.open(path.removeprefix("/wall").format(id=first))
-    wall.page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = wall.page.evaluate("async () => (await axe.run()).violations")
-    assert [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found] == []
+    assert axe_faults(wall.page) == []

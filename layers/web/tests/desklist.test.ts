@@ -75,7 +75,8 @@ describe('columns', () => {
   it('leave by rank when room is short, and keep their order', () => {
     const all = COLUMNS.map((column) => column.code)
     expect(fitting(all, 1000)).toEqual(COLUMNS)
-    expect(fitting(USUAL, 26).map((column) => column.code)).toEqual(['left', 'number', 'category'])
+    expect(fitting(USUAL, 26).map((column) => column.code)).toEqual(['left', 'category', 'description'])
+    expect(fitting(USUAL, 29).map((column) => column.code)).toEqual(['left', 'category', 'description', 'state'])
     expect(fitting(USUAL, 1)).toHaveLength(2)
     for (let room = 1; room < 140; room += 7) {
       const kept = fitting(all, room)
@@ -102,7 +103,8 @@ describe('keys', () => {
 
   it('mean nothing while somebody types, but for leaving', () => {
     for (const key of ['j', 'x', '/', '1', 'Enter', 'ArrowDown']) expect(commandOf(press(key), typing)).toBeNull()
-    expect(commandOf(press('Escape'), typing)).toEqual({ do: 'back' })
+    expect(commandOf(press('Escape'), typing)).toEqual({ do: 'leave' })
+    expect(commandOf(press('Escape'), list)).toEqual({ do: 'back' })
     expect(commandOf(press('Escape'), { ...list, apart: true })).toBeNull()
   })
 

@@ -8,6 +8,7 @@ export const desk = {
   'desk.unknown': ['没有这个页面。', 'There is no such page.'],
   'desk.nothing': ['您的角色没有可用的页面。请联系安全管理员。', 'Your role has no page here. Ask the security administrator.'],
   'desk.home': ['回到首页', 'Go to the first page'],
+  'map.canvas': ['地图：方向键移动，加减号缩放', 'Map: arrow keys move, plus and minus zoom'],
   'map.pick': ['点地图选位置；键盘：方向键移动，回车选中心', 'Click the map to pick the place; keyboard: arrows move, Enter picks the centre'],
   'map.draw': ['逐点点击画范围，双击或回车完成；空格取中心为一点，退格撤一点，Esc 放弃', 'Click corner by corner; double-click or Enter ends; space takes the centre, Backspace takes one back, Esc gives up'],
 } as const satisfies Record<string, readonly [string, string]>

@@ -19,14 +19,14 @@ export type ColumnCode =
   | 'channel' | 'reported' | 'due' | 'rework' | 'grid' | 'duty_grid' | 'component'
 
 export const COLUMNS: readonly Column[] = [
-  { code: 'left', title: 'list.column.left', width: 7.5, grow: 0, rank: 1, exported: 'remaining' },
-  { code: 'number', title: 'list.column.number', width: 10.75, grow: 0, rank: 3, exported: 'number' },
-  { code: 'category', title: 'filter.category', width: 7, grow: 1, rank: 2, exported: 'category' },
-  { code: 'description', title: 'list.column.description', width: 9, grow: 4, rank: 4, exported: 'description' },
+  { code: 'left', title: 'list.column.left', width: 8.5, grow: 0, rank: 1, exported: 'remaining' },
+  { code: 'number', title: 'list.column.number', width: 9.25, grow: 0, rank: 4, exported: 'number' },
+  { code: 'category', title: 'filter.category', width: 6.5, grow: 1, rank: 2, exported: 'category' },
+  { code: 'description', title: 'list.column.description', width: 8, grow: 4, rank: 3, exported: 'description' },
   { code: 'village', title: 'filter.village', width: 5.5, grow: 0.5, rank: 6, exported: 'village' },
   { code: 'address', title: 'list.column.address', width: 9, grow: 2, rank: 10, exported: 'address' },
   { code: 'department', title: 'filter.department', width: 7, grow: 1, rank: 7, exported: 'department' },
-  { code: 'state', title: 'filter.state', width: 5.5, grow: 0, rank: 5, exported: 'state' },
+  { code: 'state', title: 'filter.state', width: 5.25, grow: 0.5, rank: 5, exported: 'state' },
   { code: 'severity', title: 'filter.severity', width: 4.5, grow: 0, rank: 11, exported: 'severity' },
   { code: 'channel', title: 'filter.channel', width: 5, grow: 0, rank: 9, exported: 'channel' },
   { code: 'reported', title: 'detail.reported', width: 6, grow: 0, rank: 8, exported: 'reported' },
@@ -39,14 +39,17 @@ export const COLUMNS: readonly Column[] = [
 
 export const USUAL: readonly ColumnCode[] = ['left', 'number', 'category', 'description', 'village', 'department', 'state', 'reported']
 
-/** Those of the chosen columns, in their order, that fit into `room` rem: the first by rank, never fewer than two. */
+/**
+ * Those of the chosen columns, in their order, that fit into `room` rem: by rank, a smaller one where a large one does
+ * not, never fewer than two.
+ */
 export function fitting(chosen: readonly string[], room: number): Column[] {
   const wanted = COLUMNS.filter((column) => chosen.includes(column.code))
   const kept = new Set<ColumnCode>()
   let used = 0
   for (const column of [...wanted].sort((a, b) => a.rank - b.rank)) {
+    if (used + column.width > room && kept.size >= 2) continue
     used += column.width
-    if (used > room && kept.size >= 2) break
     kept.add(column.code)
   }
   return wanted.filter((column) => kept.has(column.code))

@@ -5,7 +5,7 @@ export type Command =
   | { do: 'screen'; by: number }
   | { do: 'end'; last: boolean }
   | { do: 'queue'; n: number }
-  | { do: 'open' | 'full' | 'back' | 'select' | 'act' | 'search' | 'map' | 'refresh' | 'help' }
+  | { do: 'open' | 'full' | 'back' | 'select' | 'act' | 'search' | 'map' | 'refresh' | 'help' | 'leave' }
 
 /** Where a press happened. */
 export interface Place {
@@ -41,7 +41,7 @@ const LETTERS: Readonly<Record<string, Command>> = {
 export function commandOf(press: Press, place: Place): Command | null {
   const { key, shiftKey } = press
   if (place.apart || press.ctrlKey || press.metaKey || press.altKey) return null
-  if (key === 'Escape') return { do: 'back' }
+  if (key === 'Escape') return { do: place.typing ? 'leave' : 'back' }
   if (place.typing) return null
   const letter = key.toLowerCase()
   if (letter === 'j' || letter === 'k') return { do: 'move', by: letter === 'j' ? 1 : -1, extend: shiftKey }

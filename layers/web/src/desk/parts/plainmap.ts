@@ -12,6 +12,7 @@ import {
 import 'maplibre-gl/dist/maplibre-gl.css'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url'
 
+import { t } from '../../shared/i18n'
 import type { Town } from '../../shared/types'
 import { CASE_LAYERS, CASE_SOURCES, CASE_TILE_ZOOM, caseLayers, caseTiles, clusterText, NEAR_ZOOM } from '../../wall/map/style'
 import { addSymbols } from '../../wall/map/symbols'
@@ -108,6 +109,7 @@ export class PlainMap {
       pitchWithRotate: false,
       touchPitch: false,
       attributionControl: false,
+      locale: { 'Map.Title': t('map.canvas') },
       fadeDuration: 100,
     })
     this.map.touchZoomRotate.disableRotation()
