@@ -270,6 +270,7 @@ def act_on_many(body: Bulk, caller: Annotated[Caller, allow("case.act")]) -> dic
 def _act_on(caller: Caller, body: Bulk, item: Seen) -> dict[str, Any]:
     try:
         with db.transaction() as tx:
+            _check_bulk(tx, caller, item.id, body.action)
             seq = take_step(tx, caller, item.id, Act(action=body.action, seq=item.seq, payload=body.payload))
         return {"id": str(item.id), "outcome": "done", "seq": seq}
     except errors.Problem as problem:
@@ -279,6 +280,16 @@ def _act_on(caller: Caller, body: Bulk, item: Seen) -> dict[str, Any]:
         log.exception("a step among many failed", case=str(item.id), action=body.action)
         refused = errors.Internal()
     return {"id": str(item.id), "outcome": "refused", "problem": refused.body()}
+
+
+def _check_bulk(tx: db.Connection, caller: Caller, case_id: UUID, action: str) -> None:
+    """Raises ``CaseNotFound``, and ``NotBulk`` for what the case's workflow wants taken one case at a time."""
+    rows = search.some(tx, caller, [case_id])
+    if not rows:
+        raise errors.CaseNotFound(id=str(case_id))
+    known = flow_of(tx, rulebook(tx), rows[0]._mapping).actions.get(action)
+    if known is not None and not known.bulk:
+        raise errors.NotBulk(action=action, action_name=dict(known.name))
 
 
 @router.post("/api/cases/bulk/actions")

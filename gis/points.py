@@ -270,15 +270,19 @@ class CaseStore:
             found[name] = {values[code]: int(counts[code]) for code in np.flatnonzero(counts)}
         return found
 
-    def lights(self, mask: Mask, name: str) -> dict[str, dict[str, int]]:
-        """For each value of a facet with kept cases: how many of them show which light. ``name`` is a coded facet."""
+    def lights(self, mask: Mask, name: str, now: datetime) -> dict[str, dict[str, int]]:
+        """For each value of a facet with kept cases: how many of them show which light at ``now``.
+
+        The light the desk goes by: of the stage's own limit where it has one, else of handling. ``name`` is a facet
+        that is kept as numbers.
+        """
         texts = self.dictionaries[name].texts
         found: dict[str, dict[str, int]] = {}
         for light in LIGHTS:
             counts = np.zeros(len(texts), np.int64)
             for part in mask.parts:
-                words = part.all.words & _light(part.segment, light, mask.second, self.dictionaries["status"])
-                codes = part.segment[name][Ranked(words).rows(0, part.segment.n)]
+                shown = part.all.words & _next_light(part.segment, light, seconds(now), self.dictionaries["status"])
+                codes = part.segment[name][Ranked(shown).rows(0, part.segment.n)]
                 counts += np.bincount(codes, minlength=len(texts))
             for code in np.flatnonzero(counts):
                 found.setdefault(texts[code], {})[light] = int(counts[code])
@@ -342,6 +346,20 @@ def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Wor
         return timed & (soon if light == "yellow" else ~(soon | late))
 
     return segment.words(("light", light, second), make)
+
+
+def _next_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
+    """The rows that show ``light`` by the limit the desk goes by: the stage's, else that of handling."""
+    late_from, soon_from = segment["next_late_from"], segment["next_yellow_from"]
+    timed: Words = segment.among("timed", [1]) | pack(late_from != NEVER)
+    timed &= segment.among("status", status.codes(["open"]))
+    if light == "none":
+        return everything(segment.n) & ~timed
+    late = pack(late_from <= np.uint32(second))
+    if light == "red":
+        return timed & late
+    soon = pack(soon_from <= np.uint32(second)) & ~late
+    return timed & (soon if light == "yellow" else ~(soon | late))
 
 
 def _last_change(snapshot: Snapshot, second: int) -> int:

@@ -64,12 +64,17 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
 
     ``late_from`` and ``yellow_from`` are the first whole seconds since 1970 at which gis.search finds the case late or
     yellow: 0 always, NEVER never. A handled case's clock has stopped, so it is one of the two for good. ``timed``: the
-    case has a due time. ``reported`` counts microseconds since 1970.
+    case has a due time. ``next_late_from`` and ``next_yellow_from`` say the same of what the desk goes by: the limit of
+    the stage, where it has one. ``reported`` counts microseconds since 1970.
     """
     n = len(rows)
-    late, yellow = np.full(n, NEVER), np.full(n, NEVER)
+    late, yellow, next_late, next_yellow = (np.full(n, NEVER) for _ in range(4))
     for i, row in enumerate(rows):
         late[i], yellow[i] = _clock(row.due_at, row.yellow_at, row.handled_at)
+        staged = row.stage_due_at is not None
+        next_late[i], next_yellow[i] = (
+            _clock(row.stage_due_at, row.stage_yellow_at, None) if staged else (late[i], yellow[i])
+        )
     coded: dict[str, list[Any]] = {
         "kind": [r.kind for r in rows],
         "channel": [r.channel for r in rows],
@@ -95,6 +100,8 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
         "timed": np.array([r.due_at is not None for r in rows], np.uint8),
         "late_from": late,
         "yellow_from": yellow,
+        "next_late_from": next_late,
+        "next_yellow_from": next_yellow,
         **{name: dictionaries[name].encode(values) for name, values in coded.items()},
     }
 
@@ -115,7 +122,8 @@ def _clock(due: datetime | None, yellow: datetime | None, handled: datetime | No
 _READ: Final = (
     *("id", "mk", "h3", "seq", "kind", "channel", "category_kind", "category_code", "severity", "state", "stage"),
     *("status", "village_code", "unit_grid_code", "duty_grid_code", "department_code", "co_departments"),
-    *("reporter_id", "assignee_id", "reported_at", "due_at", "yellow_at", "handled_at"),
+    *("reporter_id", "assignee_id", "reported_at", "due_at", "yellow_at", "handled_at", "stage_due_at"),
+    "stage_yellow_at",
 )
 
 
@@ -229,7 +237,7 @@ def load(tx: Connection, dictionaries: Mapping[str, Dictionary]) -> Columns:
         "reported": (case.c.reported_at, ">i8"),
         **{
             name: (func.coalesce(case.c[f"{name}_at"], cast(never, DateTime(timezone=True))), ">i8")
-            for name in ("due", "yellow", "handled")
+            for name in ("due", "yellow", "handled", "stage_due", "stage_yellow")
         },
         **{name: (word.hashed, ">i8") for name, word in words.items()},
     }
@@ -292,6 +300,9 @@ def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
     soon = np.where(stopped, np.where(yellow <= handled, 0, NEVER), _second(yellow - 1, 1))
     soon[(yellow == _INFINITY) | ~timed] = NEVER
     late[~timed] = NEVER
+    stage_due, stage_yellow = (batch[name].astype(np.int64) for name in ("stage_due", "stage_yellow"))
+    staged = stage_due != _INFINITY
+    stage_soon = np.where(stage_yellow == _INFINITY, NEVER, _second(stage_yellow - 1, 1))
     return {
         "mk": batch["mk"].astype(np.int64),
         "id": np.ascontiguousarray(batch["id"]).view(">u8").astype(np.uint64).reshape(-1, 2),
@@ -302,6 +313,8 @@ def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
         "timed": timed.astype(np.uint8),
         "late_from": late.astype(np.uint32),
         "yellow_from": soon.astype(np.uint32),
+        "next_late_from": np.where(staged, _second(stage_due, 1), late).astype(np.uint32),
+        "next_yellow_from": np.where(staged, stage_soon, soon).astype(np.uint32),
         **{name: hashes.encode(batch[name].astype(np.int64), batch["id"]) for name, hashes in seen.items()},
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy import case as when
 
+from gis.case_tasks import departments_of
 from gis.db import Connection
 from gis.people import ADMIN_ROLES, Caller, Grant
 from gis.points import CaseStore
@@ -108,15 +109,14 @@ def counted(points: CaseStore, caller: Caller, asked: Iterable[Queue], now: date
     for queue in asked:
         rows = replace(queue.wanted, state=())
         if rows not in tables:
-            tables[rows] = points.lights(points.mask(caller.scope, rows, now), "state")
+            tables[rows] = points.lights(points.mask(caller.scope, rows, now), "state", now)
         found.append(replace(queue, lights=tables[rows].get(queue.state.code, {})))
     return found
 
 
 def _held(caller: Caller) -> ColumnElement[bool]:
-    """Open tasks for the caller in person, or for a department of theirs."""
-    departments = sorted(caller.scope.departments | {caller.department[0]})
-    mine: list[ColumnElement[bool]] = [case_task.c.department_code.in_(departments)]
+    """Open tasks for the caller in person, or for a department they act for: as ``gis.case_tasks.is_mine``."""
+    mine: list[ColumnElement[bool]] = [case_task.c.department_code.in_(sorted(departments_of(caller)))]
     if caller.id is not None:
         mine.append(case_task.c.assignee_id == caller.id)
     return (case_task.c.state == "open") & or_(*mine)

@@ -68,6 +68,10 @@ def cases(client, login, database):
         found[state].append(UUID(made["id"]))
     now = datetime.now(UTC)
     with database.engine.begin() as tx:
+        for i, case_id in enumerate(found["reported"]):  # the stage's limit has passed, will soon, has time
+            due = now + timedelta(minutes=[-1, 1, 500][i])
+            times = {"stage_due_at": due, "stage_yellow_at": due - timedelta(minutes=3), "seq": case.c.seq + 1}
+            tx.execute(update(case).where(case.c.id == case_id).values(times))
         for i, case_id in enumerate(found["handling"]):
             due = now + timedelta(hours=[-1, 1, 500][i])
             times = {"due_at": due, "yellow_at": due - timedelta(hours=2), "seq": case.c.seq + 1}
@@ -76,6 +80,12 @@ def cases(client, login, database):
     with live.db.transaction() as tx:
         live.store().refresh(tx, ids)
     return found
+
+
+def light(row, now):
+    """By the stage's limit where it has one, else by that of handling."""
+    due, soon = (row.stage_due_at, row.stage_yellow_at) if row.stage_due_at else (row.due_at, row.yellow_at)
+    return "none" if due is None else "red" if due < now else "yellow" if soon <= now else "green"
 
 
 def test_the_to_do_of_each_role_is_what_a_slow_look_finds(client, login, database, cases):
@@ -91,11 +101,7 @@ def test_the_to_do_of_each_role_is_what_a_slow_look_finds(client, login, databas
         assert {q["state"]: q["count"] for q in told["queues"] if q["count"]} == expected, name
         assert {q["state"] for q in told["queues"]} == turn, name
         for queue in told["queues"]:
-            lights = Counter(
-                "none" if r.due_at is None else "red" if r.due_at < now else "yellow" if r.yellow_at <= now else "green"
-                for r in visible
-                if r.state == queue["state"]
-            )
+            lights = Counter(light(r, now) for r in visible if r.state == queue["state"])
             assert queue["lights"] == lights, (name, queue)
             assert set(queue["role_name"]) == set(queue["name"]) == {"zh", "en"}
             listed = client.get("/api/cases", params=queue["filter"] | {"limit": 50}, headers=login(name)).json()
@@ -195,6 +201,16 @@ def test_two_dispatchers_at_once_dispatch_each_case_once(client, login, database
     with database.engine.begin() as tx:
         after = dict(tx.execute(select(case.c.id, case.c.seq).where(case.c.id.in_(cases["filed"]))).all())
     assert after == {one: seq + 1 for one, seq in seqs.items()}
+
+
+def test_what_is_to_be_taken_one_by_one_is_refused_for_many(client, login, database, cases):
+    one = cases["reported"][0]
+    with database.engine.begin() as tx:
+        seq = tx.execute(select(case.c.seq).where(case.c.id == one)).scalar_one()
+    body = {"action": "void", "payload": {"reason": "误报"}, "items": [{"id": str(one), "seq": seq}]}
+    told = client.post("/api/cases/bulk", json=body, headers=login("acceptor1")).json()
+    assert (told["done"], told["items"][0]["problem"]["code"]) == (0, "not_bulk")
+    assert client.get(f"/api/cases/{one}", headers=login("acceptor1")).json()["seq"] == seq
 
 
 @pytest.mark.parametrize("items", [[], [{"id": "x", "seq": 1}], [{"id": str(UUID(int=1)), "seq": 1}] * 2])

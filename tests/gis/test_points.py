@@ -56,6 +56,8 @@ class Row:
     due_at: datetime | None = None
     yellow_at: datetime | None = None
     handled_at: datetime | None = None
+    stage_due_at: datetime | None = None
+    stage_yellow_at: datetime | None = None
     mk: int = field(init=False)
     h3: int = field(init=False)
 
@@ -71,6 +73,13 @@ def light_of(row: Row, now: datetime) -> str:
     if row.due_at < moment:
         return "red"
     return "yellow" if row.yellow_at is not None and row.yellow_at <= moment else "green"
+
+
+def next_light_of(row: Row, now: datetime) -> str:
+    """What the desk goes by: the limit of the stage, where it has one."""
+    if row.stage_due_at is None:
+        return light_of(row, now)
+    return light_of(replace(row, due_at=row.stage_due_at, yellow_at=row.stage_yellow_at, handled_at=None), now)
 
 
 def in_scope(row: Row, scope: Scope) -> bool:
@@ -148,6 +157,8 @@ def make_row(chance: random.Random, number: int) -> Row:
         due_at=maybe(moment()),
         yellow_at=maybe(moment()),
         handled_at=maybe(moment(), 0.3),
+        stage_due_at=maybe(moment(), 0.4),
+        stage_yellow_at=maybe(moment()),
     )
 
 
@@ -245,6 +256,8 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
     lights = Counter(light_of(row, now) for row in rows)
     facets = store.facets(mask, FACETS)
     assert facets["light"] == dict(lights)
+    by_state = {s: dict(Counter(next_light_of(r, now) for r in rows if r.state == s)) for s in {r.state for r in rows}}
+    assert store.lights(mask, "state", now) == by_state
     assert facets["village"] == dict(Counter(r.village_code for r in rows))
     assert facets["department"] == dict(Counter(r.department_code or "" for r in rows))
     assert facets["category"] == dict(Counter(f"{r.category_kind}:{r.category_code}" for r in rows))

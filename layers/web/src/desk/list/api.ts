@@ -39,6 +39,8 @@ interface SavedFilters {
 
 /** An action that can be taken for some of the chosen cases. */
 export interface Doable extends Action {
+  /** Whether it may be taken for several cases at once. */
+  bulk: boolean
   cases: string[]
 }
 
