@@ -46,7 +46,7 @@ class Town:
                 )
                 for command in (api, ["api.relay"])
             ]
-        end = time.monotonic() + 90
+        end = time.monotonic() + 240
         while time.monotonic() < end and self.processes[0].poll() is None:
             try:
                 if httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200:
