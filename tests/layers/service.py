@@ -18,6 +18,7 @@ from api import servers
 from gis.settings import ROOT
 
 PASSWORD = "wangge-demo-2026"
+CHROMIUM = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 AXE = ROOT / "layers" / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 

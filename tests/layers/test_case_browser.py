@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from api import servers
 from gis.settings import ROOT
-from tests.layers.test_wall_browser import AXE, CHROMIUM, Town
+from tests.layers.service import AXE, CHROMIUM, Town
 
 PATIENCE = 60_000
 
