@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from api import servers
 from gis.settings import ROOT
-from tests.layers.test_wall_browser import AXE, CHROMIUM, PASSWORD, Town
+from tests.layers.service import AXE, CHROMIUM, PASSWORD, Town
 
 DUTY = "/api/definitions/duty_list/renhe"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
