@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from api import servers
 from gis.search import ZONE
 from gis.settings import ROOT
-from tests.layers.test_wall_browser import AXE, CHROMIUM, PASSWORD, Town
+from tests.layers.service import AXE, CHROMIUM, PASSWORD, Town
 
 # Three weeks on: after every shift the demo has.
 MONDAY = date.today() + timedelta(days=21 - date.today().weekday())
