@@ -56,7 +56,7 @@ const HEAD = 46
 const GAP = 16
 const TOP = 44
 const LABEL = 20
-/** From so many states on an action is drawn once, below. */
+/** From so many states on an action is drawn once, below; the main ways are always arrows. */
 const MANY = 4
 const COMMON_LEFT = 150
 /** Nearer than other things: arrows that only pass by. */
@@ -104,7 +104,7 @@ export function layout(body: FlowBody, labelOf: (action: ActionBody) => string):
   const pairs = new Map<string, { from: string; to: string; indices: number[] }>()
   const everywhere: number[] = []
   body.actions.forEach((action, index) => {
-    if (new Set(action.from).size >= MANY) {
+    if (new Set(action.from).size >= MANY && !action.primary) {
       everywhere.push(index)
       return
     }
@@ -319,7 +319,7 @@ function gapWidth(rank: Node[], chains: Chain[], body: FlowBody, labelOf: (actio
     if (!chain || chain.label !== node) return 0
     return Math.max(...chain.indices.map((index) => textWidth(labelOf(body.actions[index]!)) + 14))
   })
-  return rank.length ? Math.max(46, ...widths) + 40 : 40
+  return rank.length ? Math.max(40, ...widths) + 30 : 34
 }
 
 /** Where arrows leave and enter a box: spread along its side in the order of where they go. */
