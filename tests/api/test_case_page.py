@@ -211,3 +211,22 @@ def test_the_light_of_a_page_is_the_light_of_the_filter(tx, after):
         assert seen["yellow"]
     if after == 40:
         assert seen["red"]
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 9])
+def test_the_stage_light_of_a_page_is_that_of_the_filter(tx, after):
+    start = datetime(2026, 11, 12, tzinfo=UTC)
+    now = start + after * HOUR
+    shapes = [
+        {"status": status, "stage_due_at": due, "stage_yellow_at": yellow}
+        for status in ("open", "closed")
+        for due, yellow in ((None, None), (start + 5 * HOUR, start + HOUR), (start + 5 * HOUR, None))
+    ]
+    ids = [reported(tx) for _ in shapes]
+    for case_id, shape in zip(ids, shapes, strict=True):
+        set_clock(tx, case_id, **shape)
+    lit = select(case.c.id, search.stage_light(now).label("light")).where(case.c.id.in_(ids))
+    by_sql = {row.id: row.light for row in tx.execute(lit)}
+    rows = {row.id: row._mapping for row in tx.execute(select(case).where(case.c.id.in_(ids)))}
+    assert {i: case_views.stage_light_of(rows[i], now) for i in ids} == by_sql
+    assert len(set(by_sql.values())) >= 2

@@ -225,6 +225,12 @@ describe('the fields of an action', () => {
     expect(gaps(dispatch, draft).map((one) => one.name)).toEqual(['note', 'photos'])
     expect(faults(dispatch, draft).map((one) => one.name)).toEqual(['n'])
   })
+  it('want a score for every department that was summoned', () => {
+    const score = { fields: [field('scores', 'scores', true)] }
+    const draft = { values: { scores: { D02: 4 } }, shots: {} }
+    expect(gaps(score, draft, ['D02'])).toEqual([])
+    expect(gaps(score, draft, ['D02', 'D05']).map((one) => one.name)).toEqual(['scores'])
+  })
   it('are sent in the form the server takes', () => {
     const shot = { sha256: 'aa', name: 'x.jpg', thumb: '' }
     const draft = { values: { department: 'D02', note: ' 请尽快 ', n: '3.5', helpers: [] }, shots: { photos: [shot] } }

@@ -88,6 +88,7 @@ export interface CaseDetail extends CaseItem {
   events: CaseEvent[]
   attachments: Attachment[]
   reporter: unknown
+  closing_conditions: { code: string; text: string; closing: string }[]
 }
 
 export interface CasePage {

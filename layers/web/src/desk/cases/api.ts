@@ -11,15 +11,12 @@ export interface Step {
   payload: Record<string, unknown>
 }
 
-const NOTHING = { tasks: [], links: [], codes: [], facts: {}, closing_conditions: [], timer: null, assignee: null, tags: [], stage_light: 'none', urge_count: 0, supervised: false, exempted: false } as const
-const whole = (file: CaseFile): CaseFile => ({ ...NOTHING, ...file }) as CaseFile
-
 export const caseApi = {
-  file: (id: string, signal?: AbortSignal) => get<CaseFile>(of(id), signal).then(whole),
+  file: (id: string, signal?: AbortSignal) => get<CaseFile>(of(id), signal),
   course: (id: string, signal?: AbortSignal) => get<Course>(`${of(id)}/course`, signal),
   verify: (id: string) => get<Proof>(`${of(id)}/verify`),
   candidates: (id: string) => get<{ items: Candidate[] }>(`${of(id)}/candidates`).then((found) => found.items),
-  act: (id: string, step: Step) => send<CaseFile>('POST', `${of(id)}/actions`, step).then(whole),
+  act: (id: string, step: Step) => send<CaseFile>('POST', `${of(id)}/actions`, step),
 }
 
 /** A smaller picture of a photo. */

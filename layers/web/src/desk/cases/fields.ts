@@ -1,4 +1,5 @@
 /** What an action's fields hold while they are filled in, and as the server takes them. Pure. */
+import type { Named } from '../../shared/types'
 import type { Draft } from './draft'
 import type { Action, CaseFile, Field } from './types'
 
@@ -25,9 +26,19 @@ const isEmpty = (value: unknown): boolean =>
   value === null || value === undefined || (typeof value === 'string' && !value.trim()) || (Array.isArray(value) && !value.length) ||
   (typeof value === 'object' && !Array.isArray(value) && value !== null && !Object.keys(value).length)
 
-/** The required fields that are still empty. */
-export function gaps(action: Pick<Action, 'fields'>, draft: Draft): Field[] {
-  return action.fields.filter((field) => field.required && isEmpty(field.type === 'photo' ? draft.shots[field.name] : draft.values[field.name]))
+/** The required fields that are still empty; of scores, those without one for each of the departments `scored`. */
+export function gaps(action: Pick<Action, 'fields'>, draft: Draft, scored: readonly string[] = []): Field[] {
+  const lacks = (field: Field): boolean => {
+    const value = field.type === 'photo' ? draft.shots[field.name] : draft.values[field.name]
+    return isEmpty(value) || (field.type === 'scores' && scored.some((code) => !(value as Record<string, number>)[code]))
+  }
+  return action.fields.filter((field) => field.required && lacks(field))
+}
+
+/** The departments that a whistle summoned. */
+export const summonedOf = (file: Pick<CaseFile, 'tasks'>): Named[] => {
+  const found = new Map(file.tasks.filter((task) => task.kind === 'summon' && task.department).map((task) => [task.department!.code, task.department!]))
+  return [...found.values()]
 }
 
 /** Fields whose value cannot be sent as it is: a number that is none. */

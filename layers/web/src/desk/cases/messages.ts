@@ -18,6 +18,7 @@ export const cases = {
   'case.over': ['超 {span}', '{span} over'],
 
   'case.what': ['什么、在哪里', 'What and where'],
+  'case.condition': ['立案条件', 'Filed for'],
   'case.class': ['{name} 类区域', 'class {name}'],
   'unit.competent_unit': ['主管', 'competent'],
   'unit.owner_unit': ['权属', 'owner'],
@@ -91,6 +92,9 @@ export const cases = {
   'payload.department': ['部门', 'Department'],
   'payload.late_department': ['超时部门', 'Late department'],
   'payload.due_at': ['到期', 'Due'],
+  'payload.by': ['由', 'By'],
+  'payload.answer': ['回执', 'Answer'],
+  'payload.wake_at': ['到时', 'Until'],
   'payload.until': ['至', 'Until'],
   'payload.closing_condition': ['结案条件', 'Closing condition'],
   'payload.conclusion': ['结论', 'Conclusion'],

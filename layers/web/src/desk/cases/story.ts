@@ -69,7 +69,7 @@ export function told(event: CaseEvent, names: Names): Told[] {
   for (const [name, raw] of Object.entries(event.payload)) {
     if (SILENT.has(name) || fields[name]?.type === 'photo' || name === 'assigned') continue
     if (event.action === 'report' && name === 'department') continue // where the duty list pointed: told with the routing
-    const kind = fields[name]?.type ?? (name === 'department' || name === 'late_department' ? 'department' : name === 'due_at' || name === 'until' ? 'date' : undefined)
+    const kind = fields[name]?.type ?? (name === 'department' || name === 'late_department' ? 'department' : name === 'due_at' || name === 'wake_at' ? 'date' : undefined)
     const text = value(kind, raw, names, fields[name]?.choices)
     if (text) found.push({ label: pick(fields[name]?.label) || word('payload', name), text })
   }

@@ -67,7 +67,6 @@ export interface CaseFile extends CaseDetail {
   supervised: boolean
   exempted: boolean
   simulated: boolean
-  condition_code: string
 }
 
 /** How a span of time was taken by the clock. */
