@@ -147,7 +147,8 @@ class Worker(Person):
         proof = any(a["action"] in ("handle", "check_pass") for a in offered)  # no case closes without one
         photos = self.photo(1.0 if proof else 0.25) if asked else []
         conditions = [c["code"] for c in case["closing_conditions"]]
-        step = pretend.decide(self.chance, offered, self.world.departments, photos, conditions)
+        summoned = [task["department"]["code"] for task in case["tasks"] if task["kind"] == "summon"]
+        step = pretend.decide(self.chance, offered, summoned or self.world.departments, photos, conditions)
         if step is None:
             return 0
         body = {"action": step.action, "seq": case["seq"], "payload": step.payload}

@@ -14,10 +14,15 @@ export const MANY = [
   'duty_grid',
   'severity',
   'component',
+  'awaits',
+  'stage_light',
+  'tag',
+  'assignee',
+  'parent',
   'bbox',
 ] as const
 /** Parameters that take one value, commas and all. */
-export const ONE = ['since', 'until', 'overdue', 'q'] as const
+export const ONE = ['since', 'until', 'overdue', 'supervised', 'urged', 'q'] as const
 
 export type FilterKey = (typeof MANY)[number] | (typeof ONE)[number]
 export type CaseFilter = Partial<Record<FilterKey, string[]>>

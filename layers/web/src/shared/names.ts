@@ -45,6 +45,18 @@ const CODES: Partial<Record<FilterKey, readonly string[]>> = {
   channel: ['patrol', 'public', 'hotline', 'video', 'superior', 'sensor', 'leader'],
   severity: ['3', '2', '1'],
   overdue: ['true', 'false'],
+  supervised: ['true', 'false'],
+  urged: ['true', 'false'],
+  stage_light: ['red', 'yellow', 'green', 'none'],
+  awaits: ['acceptor', 'shift_leader', 'dispatcher', 'handler', 'department_manager', 'inspector', 'leader', 'evaluator', 'public'],
+}
+/** The family of words that a parameter's codes are looked up in, where it is not called like the parameter. */
+const WORDS: Partial<Record<FilterKey, string>> = {
+  overdue: 'filter.overdue',
+  supervised: 'filter.supervised',
+  urged: 'filter.urged',
+  stage_light: 'light',
+  awaits: 'role',
 }
 
 /** What may be chosen for a filter parameter, named. */
@@ -52,7 +64,7 @@ export function choices(key: FilterKey): Choice[] {
   if (key === 'village') return villages.value.map((v) => ({ value: v.code, label: v.name }))
   if (key === 'department') return departments.value.map((d) => ({ value: d.code, label: d.name }))
   if (key === 'category') return categories.value
-  return (CODES[key] ?? []).map((value) => ({ value, label: key === 'overdue' ? t(`filter.overdue.${value as 'true'}`) : word(key, value) }))
+  return (CODES[key] ?? []).map((value) => ({ value, label: word(WORDS[key] ?? key, value) }))
 }
 
 /** The name of one filter value, the value itself where it has no name. */
