@@ -8,6 +8,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -267,7 +268,15 @@ def days(photo: Path) -> dict[str, tuple[dict[str, Any], list[Turn]]]:
 
     ``@`` stands for the department that owns it, ``?`` for an inspector of its duty grid.
     """
-    hotline = {"kind": "hotline", "channel": "hotline", "external_code": "BJ20261125000001"}
+    form = {
+        "order_no": "BJ20261125000001",
+        "caller_name": "赵先生",
+        "caller_phone": "13800001111",
+        "appeal_type": "help",
+        "appeal_matter": "help_clean",
+        "reply_by": (date.today() + timedelta(days=5)).isoformat(),
+    }
+    hotline = {"kind": "hotline", "channel": "hotline", "form": form}
     call = {"summoned": ["D11", "D13"], "task": "路口占道反复，请到场共同处理"}
     return {
         "an event told by the public": (

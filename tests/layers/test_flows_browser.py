@@ -1,34 +1,20 @@
 """An administrator draws a step into the standard flow, sees a fault, mends it, tries, publishes, moves old cases."""
 
-import os
 import re
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from api import servers
-from gis.settings import ROOT
-from tests.layers.test_wall_browser import CHROMIUM, PASSWORD, Town
+from tests.layers.service import CHROMIUM, PASSWORD, Town, started
 
 
 @pytest.fixture
 def town(cluster: Any, tmp_path: Any) -> Iterator[Town]:
     """The service over a database of this test's own."""
-    assert (ROOT / "layers/web/dist/desk.html").is_file(), "build the pages first: make setup"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with cluster.clone() as name:
-        own = {"WANGGE_DATABASE_URL": cluster.url(name, servers.SERVICE), "WANGGE_DEMO": "1"}
-        running = Town(port, os.environ | own | {"WANGGE_HOME": str(tmp_path)}, tmp_path / "api.log")
-        try:
-            running.start()
-            yield running
-        finally:
-            running.kill()
+    with started(cluster, tmp_path) as running:
+        yield running
 
 
 def filed(town: Town, nth: int) -> str:

@@ -1,20 +1,16 @@
 """Intake in a real browser: the desk registers from every channel, the public reports and follows on a phone."""
 
-import os
 import re
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from api import servers
 from gis import geometry
-from gis.settings import ROOT
-from tests.layers.test_wall_browser import AXE, CHROMIUM, PASSWORD, Town
+from tests.layers.service import AXE, PASSWORD, Town, started
 
 CALLER = "13800001234"
 RESOURCE_FAULT = re.compile("Failed to load resource")
@@ -22,32 +18,8 @@ RESOURCE_FAULT = re.compile("Failed to load resource")
 
 @pytest.fixture(scope="module")
 def town(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    """The service over a database of this module's own."""
-    assert (ROOT / "layers/web/dist/report.html").is_file(), "build the pages first: make setup"
-    home = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with cluster.clone() as name:
-        environment = os.environ | {
-            "WANGGE_DATABASE_URL": cluster.url(name, servers.SERVICE),
-            "WANGGE_DEMO": "1",
-            "WANGGE_HOME": str(home),
-        }
-        running = Town(port, environment, home / "api.log")
-        try:
-            running.start()
-            yield running
-        finally:
-            running.kill()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+    with started(cluster, tmp_path_factory.mktemp("home")) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
