@@ -242,8 +242,8 @@ def _live(
             for a in offered
             if blocked(a, known) is None
         ]
-        photo, whom = chance.choice(cast.photos), row["co_departments"]
-        step = pretend.decide(chance, doable, whom, [photo.sha256.hex()], conditions, moment)
+        photo = chance.choice(cast.photos)
+        step = pretend.decide(chance, doable, _summoned(tx, row), [photo.sha256.hex()], conditions, moment)
         if step is None or moment > now:
             break
         # Who owes something goes first: the owner has no part in what the others are asked for.
@@ -279,6 +279,13 @@ def _actors(tx: Connection, cast: Cast, row: Mapping[str, Any], chance: Random) 
         if helping:
             actors["assistant"] = cast.managers[chance.choice(helping)]
     return actors
+
+
+def _summoned(tx: Connection, row: Mapping[str, Any]) -> list[str]:
+    if row["kind"] != "whistle":
+        return []
+    called = select(case_task.c.department_code).where(case_task.c.case_id == row["id"], case_task.c.kind == "summon")
+    return sorted(set(tx.execute(called).scalars()))
 
 
 def _look(tx: Connection, case_id: UUID) -> dict[str, Any]:
