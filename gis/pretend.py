@@ -88,7 +88,7 @@ HABITS = {
     "reopen": 5.0,
     # Whistles.
     "arrive": 96.0,
-    "begin": 10.0,
+    "begin": 51.0,
     "conclude": 95.0,
     "score": 96.0,
     # What takes a decision of its own is left to those who play it; what runs out by itself does.
