@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from playwright.sync_api import Page
@@ -98,8 +98,11 @@ class Town:
         return found
 
 
+Service = TypeVar("Service", bound=Town)
+
+
 @contextmanager
-def started(cluster: Any, home: Path) -> Iterator[Town]:
+def started(cluster: Any, home: Path, kind: type[Service] = Town) -> Iterator[Service]:  # type: ignore[assignment]
     """The service over a database of its own, ended with the block."""
     assert (ROOT / "layers/web/dist/wall.html").is_file(), "build the pages first: make setup"
     with socket.socket() as probe:
@@ -111,7 +114,7 @@ def started(cluster: Any, home: Path) -> Iterator[Town]:
             "WANGGE_DEMO": "1",
             "WANGGE_HOME": str(home),
         }
-        running = Town(port, environment, home / "api.log")
+        running = kind(port, environment, home / "api.log")
         try:
             running.start()
             yield running

@@ -4,8 +4,6 @@ On the way somebody is quicker, an answer is lost, a button is pressed twice, a 
 every step happens once, and nothing that was typed is lost.
 """
 
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -15,11 +13,9 @@ from typing import Any
 import psycopg
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
-from api import servers
-from gis.settings import ROOT
-from tests.layers.service import AXE, CHROMIUM, Town
+from tests.layers.service import Town, axe_faults, started
 
 PATIENCE = 60_000
 
@@ -54,31 +50,8 @@ class Desk(Town):
 
 @pytest.fixture(scope="module")
 def town(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    assert (ROOT / "layers/web/dist/desk.html").is_file(), "build the pages first: make setup"
-    home = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with cluster.clone() as name:
-        environment = os.environ | {
-            "WANGGE_DATABASE_URL": cluster.url(name, servers.SERVICE),
-            "WANGGE_DEMO": "1",
-            "WANGGE_HOME": str(home),
-        }
-        running = Desk(port, environment, home / "api.log")
-        try:
-            running.start()
-            yield running
-        finally:
-            running.kill()
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+    with started(cluster, tmp_path_factory.mktemp("home"), Desk) as running:
         yield running
-        running.close()
 
 
 @pytest.fixture
@@ -206,7 +179,7 @@ def test_a_case_goes_from_dispatch_to_its_end_through_the_pages(
     leader.locator("[data-do=close]").click()
     expect(leader.get_by_test_id("action-form")).to_be_visible()
     leader.locator("[data-field=closing_condition] .el-radio").first.click()
-    assert violations(leader) == []
+    assert axe_faults(leader) == []
     leader.get_by_test_id("send").dblclick()
     state(leader, "closed")
     assert town.actions(case_id)["close"] == 1
@@ -214,7 +187,7 @@ def test_a_case_goes_from_dispatch_to_its_end_through_the_pages(
     expect(leader.get_by_test_id("story").locator("[data-action=close]")).to_contain_text(closing)
     leader.get_by_test_id("verify").click()
     expect(leader.get_by_test_id("proof")).to_contain_text("记录链完整")
-    assert violations(leader) == []
+    assert axe_faults(leader) == []
     leader.screenshot(path=str(tmp_path / "closed.png"))
 
     # --- In English, and on paper ------------------------------------------------------------------------------------
@@ -226,14 +199,7 @@ def test_a_case_goes_from_dispatch_to_its_end_through_the_pages(
     expect(sheet).to_contain_text("已更换井盖")
     expect(sheet.locator("img")).to_have_js_property("complete", True)
     expect(leader.get_by_role("navigation")).to_have_count(0)
-    assert violations(leader) == []
-
-
-def violations(page: Page) -> list[Any]:
-    """What axe finds on the page as it is."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found]
+    assert axe_faults(leader) == []
 
 
 Answers = dict[str, Any]

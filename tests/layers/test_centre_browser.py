@@ -1,61 +1,19 @@
 """The command centre in a real browser: a shift planned, the log written, a post handed over and signed, the board."""
 
-import os
 import re
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import create_engine, text
 
-from api import servers
 from gis.search import ZONE
-from gis.settings import ROOT
-from tests.layers.service import AXE, CHROMIUM, PASSWORD, Town
+from tests.layers.service import PASSWORD, Town, axe_faults, started
 
 # Three weeks on: after every shift the demo has.
 MONDAY = date.today() + timedelta(days=21 - date.today().weekday())
-
-
-@contextmanager
-def started(cluster: Any, home: Path) -> Iterator[Town]:
-    """The service over a database of its own, ended with the block."""
-    assert (ROOT / "layers/web/dist/desk.html").is_file(), "build the pages first: make setup"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with cluster.clone() as name:
-        environment = os.environ | {
-            "WANGGE_DATABASE_URL": cluster.url(name, servers.SERVICE),
-            "WANGGE_DEMO": "1",
-            "WANGGE_HOME": str(home),
-        }
-        running = Town(port, environment, home / "api.log")
-        try:
-            running.start()
-            yield running
-        finally:
-            running.kill()
-
-
-def axe_faults(page: Page) -> list[tuple[str, list[str]]]:
-    """What axe-core finds wrong with the page as it stands."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

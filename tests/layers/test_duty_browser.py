@@ -1,9 +1,7 @@
 """The duty list's editor in a real browser: a rule is changed, its effect seen beforehand, published, and it holds."""
 
 import io
-import os
 import re
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,9 +9,7 @@ import pytest
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect, sync_playwright
 
-from api import servers
-from gis.settings import ROOT
-from tests.layers.service import AXE, CHROMIUM, PASSWORD, Town
+from tests.layers.service import AXE, CHROMIUM, PASSWORD, Town, started
 
 DUTY = "/api/definitions/duty_list/renhe"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -33,25 +29,10 @@ SAVED = """after => {
 @pytest.fixture(scope="module")
 def town(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     """The service over a database of this module's own, with cases of two classes."""
-    assert (ROOT / "layers/web/dist/desk.html").is_file(), "build the pages first: make setup"
-    home = tmp_path_factory.mktemp("home")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with cluster.clone() as name:
-        environment = os.environ | {
-            "WANGGE_DATABASE_URL": cluster.url(name, servers.SERVICE),
-            "WANGGE_DEMO": "1",
-            "WANGGE_HOME": str(home),
-        }
-        running = Town(port, environment, home / "api.log")
-        try:
-            running.start()
-            for n, at in enumerate(places(running)):
-                event(running, at, "0102" if n % 2 else "0504")
-            yield running
-        finally:
-            running.kill()
+    with started(cluster, tmp_path_factory.mktemp("home")) as running:
+        for n, at in enumerate(places(running)):
+            event(running, at, "0102" if n % 2 else "0504")
+        yield running
 
 
 def places(town: Town) -> list[dict[str, Any]]:

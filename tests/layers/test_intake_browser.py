@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from gis import geometry
-from tests.layers.service import AXE, PASSWORD, Town, started
+from tests.layers.service import PASSWORD, Town, axe_faults, started
 
 CALLER = "13800001234"
 RESOURCE_FAULT = re.compile("Failed to load resource")
@@ -45,12 +45,6 @@ def opened(browser: Browser, town: Town, who: str = "", **context: Any) -> tuple
         answer = page.request.post("/api/login", data={"username": who, "password": PASSWORD})
         assert answer.ok, answer.text()
     return page, faults
-
-
-def axe(page: Page) -> list[Any]:
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("async () => (await axe.run()).violations")
-    return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found]
 
 
 def find_place(page: Page, code: str) -> None:
@@ -104,7 +98,7 @@ def test_the_desk_registers_an_order_of_the_hotline(browser: Browser, town: Town
     expect(page.locator("[data-field=caller_phone] input")).to_have_value(CALLER)
     assert CALLER not in page.evaluate("() => JSON.stringify({...localStorage})")
     expect(page.locator("[data-department]")).to_be_visible()
-    assert axe(page) == []
+    assert axe_faults(page) == []
     # Pressed twice, sent once.
     page.get_by_test_id("submit").dblclick()
     number = page.get_by_test_id("number")
@@ -197,12 +191,12 @@ def test_the_public_reports_and_follows_on_a_phone(browser: Browser, town: Town,
     page.get_by_test_id("begin").click()
     expect(page.locator("[data-option=q_light]")).to_be_visible()
     assert not [url for url in loaded if "maplibre" in url or "/desk-" in url], "the map comes when it is wanted"
-    assert axe(page) == []
+    assert axe_faults(page) == []
     page.locator("[data-option=q_light]").click()
     page.locator("[data-option=lamp]").click()
     page.get_by_test_id("here").click()
     expect(page.get_by_test_id("located")).to_contain_text("就是这个路灯")
-    assert axe(page) == []
+    assert axe_faults(page) == []
     page.get_by_test_id("next").click()
     page.get_by_test_id("photo").set_input_files(picture)
     expect(page.locator("figure")).to_have_count(1)
@@ -212,7 +206,7 @@ def test_the_public_reports_and_follows_on_a_phone(browser: Browser, town: Town,
     page.get_by_test_id("send").click()
     expect(page.get_by_role("alert")).to_contain_text("电话号码不对")
     page.locator("[data-field=contact_phone]").fill(CALLER)
-    assert axe(page) == []
+    assert axe_faults(page) == []
     small = page.evaluate(
         """() => [...document.querySelectorAll('button, input:not(.visually-hidden), textarea, label.check, label.add')]
           .filter(e => e.offsetParent && e.type !== 'checkbox')
@@ -244,7 +238,7 @@ def test_the_public_reports_and_follows_on_a_phone(browser: Browser, town: Town,
     page.get_by_test_id("look").click()
     asked = page.get_by_test_id("supplement")
     expect(asked).to_contain_text("请写明灯杆编号")
-    assert axe(page) == []
+    assert axe_faults(page) == []
     asked.get_by_role("textbox").fill("灯杆 17 号")
     asked.get_by_role("button", name="提交补充").click()
     expect(page.get_by_test_id("followed")).to_contain_text("已收到您的补充")
@@ -288,7 +282,7 @@ def test_the_public_picks_the_place_on_the_map_and_rates_the_end(browser: Browse
     rating.locator("[data-score='5']").click()
     rating.get_by_role("button", name="提交评价").click()
     expect(page.get_by_test_id("followed")).to_contain_text("非常满意")
-    assert axe(page) == []
+    assert axe_faults(page) == []
     assert faults == []
     page.context.close()
 
