@@ -458,6 +458,7 @@ case = Table(
     Index("ix_case_department", "department_code", text("reported_at desc"), text("id desc")),
     Index("ix_case_grid", "unit_grid_code", text("reported_at desc")),
     Index("ix_case_village", "village_code", text("reported_at desc"), text("id desc")),
+    Index("ix_case_duty_grid", "duty_grid_code", text("reported_at desc"), text("id desc")),
     Index("ix_case_category", "category_kind", "category_code", text("reported_at desc"), text("id desc")),
     Index("ix_case_reporter", "reporter_id", text("reported_at desc"), text("id desc")),
     Index("ix_case_supervised", "supervised_at", postgresql_where=text("supervised_at is not null")),
