@@ -240,8 +240,7 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             first = _again(tx, known, None)
             assert first is not None  # a case is never deleted
             return first
-    bound = book.bindings.workflow(kind.code, category.kind, category.code, place, sent.channel, sent.self_handled)
-    flow = book.workflow(bound or routing.workflow or kind.workflow)
+    flow = book.flow_for(kind, category, place, sent.channel, sent.self_handled, routing.workflow)
     prefix = kind.number_prefix or book.number_prefix
     facts = {
         "number_head": f"{prefix}{reported_at.astimezone(ZONE):%Y%m%d}-",

@@ -96,8 +96,8 @@ def plan(tx: Connection, book: Rulebook, asked: Asked, at: PlaceFacts, now: date
         due_at = worktime.due(now, condition.limits[at.area_class], book.calendar)
     except errors.BeyondCalendar:
         due_at = None
-    bound = book.bindings.workflow(kind.code, category.kind, category.code, at, asked.channel, asked.self_handled)
-    return Plan(category, condition, routing, book.workflow(bound or routing.workflow or kind.workflow), due_at)
+    flow = book.flow_for(kind, category, at, asked.channel, asked.self_handled, routing.workflow)
+    return Plan(category, condition, routing, flow, due_at)
 
 
 def facts(tx: Connection, caller: Caller, asked: Asked, now: datetime | None = None) -> dict[str, Any]:

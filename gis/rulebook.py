@@ -28,14 +28,14 @@ from gis import (
 )
 from gis.bindings import Bindings
 from gis.campaigns import Campaign
-from gis.catalogue import Catalogue, FilingStandard
+from gis.catalogue import Catalogue, Category, FilingStandard
 from gis.category_status import CategoryStatus
 from gis.db import Connection
 from gis.definitions import Body
 from gis.forms import Form
 from gis.guides import Guide
 from gis.intake_rules import IntakeRules
-from gis.routing import DutyList
+from gis.routing import DutyList, Place
 from gis.tables import definition, department, town
 from gis.workflow import Workflow
 from gis.worktime import Calendar
@@ -124,6 +124,16 @@ class Rulebook:
         if found is None:
             raise errors.DefinitionUnknown(kind="workflow", code=code)
         return found
+
+    def flow_for(
+        self, kind: CaseKind, category: Category, place: Place, channel: str, self_handled: bool, ruled: str
+    ) -> Workflow:
+        """What a case runs by: its binding, else what its duty rule says (``ruled``), else its kind's.
+
+        Raises ``DefinitionUnknown``.
+        """
+        bound = self.bindings.workflow(kind.code, category.kind, category.code, place, channel, self_handled)
+        return self.workflow(bound or ruled or kind.workflow)
 
 
 _AT = func.coalesce(bindparam("at", type_=DateTime(timezone=True)), func.now())
