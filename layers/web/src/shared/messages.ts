@@ -7,6 +7,7 @@ import { intake } from '../desk/intake/messages'
 import { list } from '../desk/list/messages'
 import { desk } from '../desk/messages'
 import { shift } from '../desk/shift/messages'
+import { wall } from '../wall/messages'
 
 const common = {
   'app.wall': ['网格指挥大屏', 'Grid command wall'],
@@ -267,6 +268,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, definitions, flows, shift }
+export const catalogues = { common, desk, list, cases, intake, definitions, flows, shift, wall }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...definitions, ...flows, ...shift }
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...definitions, ...flows, ...shift, ...wall }

@@ -1,8 +1,9 @@
 /** What the wall shows, as one state that is also its address: any filter, number, case or scene can be sent on. */
-import { computed, reactive, ref, watch } from 'vue'
+import { computed, reactive, ref, watch, type WritableComputedRef } from 'vue'
 
-import { fromQuery, tidy, toQuery, type CaseFilter } from '../shared/filter'
+import { fromQuery, MANY, ONE, tidy, toQuery, type CaseFilter } from '../shared/filter'
 import { day } from '../shared/time'
+import { PRESETS, sceneFrom, sceneText, type Scene } from './scenes'
 
 export const MEASURES = ['reported', 'filed', 'dispatched', 'handled', 'on_time', 'closed', 'closed_on_time', 'rework', 'overdue'] as const
 export const DIMENSIONS = ['village', 'department', 'unit_grid', 'day'] as const
@@ -27,17 +28,15 @@ export interface Drill {
 }
 
 const SELECTABLE: readonly string[] = ['case', 'component', 'grid', 'inspector'] satisfies Selection['type'][]
-const DEFAULT_LAYERS: readonly LayerName[] = ['cases', 'inspectors', 'choropleth', 'villages', 'unitGrids']
-/** What a bare `/wall` shows: what is going on now. */
-const DEFAULT_FILTER: CaseFilter = { status: ['open'] }
 
+export const scene = ref<Scene>({ code: 'overview', of: '' })
 export const filter = ref<CaseFilter>({})
 export const selection = ref<Selection | null>(null)
 /** The number whose cases are listed instead of the filter's. */
 export const drill = ref<Drill | null>(null)
 export const statistic = reactive<{ measure: Measure; by: Dimension; days: number }>({ measure: 'reported', by: 'village', days: 7 })
 export const layers = reactive<Record<LayerName, { on: boolean; opacity: number }>>(
-  Object.fromEntries(LAYERS.map((name) => [name, { on: DEFAULT_LAYERS.includes(name), opacity: 1 }])) as Record<
+  Object.fromEntries(LAYERS.map((name) => [name, { on: PRESETS.overview.layers.includes(name), opacity: 1 }])) as Record<
     LayerName,
     { on: boolean; opacity: number }
   >,
@@ -85,48 +84,105 @@ export function setFilter(next: CaseFilter): void {
   drill.value = null
 }
 
+/** Begins a scene: its filter and layers take the place of what was shown. */
+export function enter(next: Scene): void {
+  const { filter: begin, layers: shown } = PRESETS[next.code]
+  scene.value = next
+  setFilter(begin(next.of))
+  selection.value = null
+  for (const name of LAYERS) layers[name].on = shown.includes(name)
+}
+
+/** Parameters of the address that are not read here: kept as they are, whoever they belong to. */
+const others = reactive<Record<string, string>>({})
+const OTHERS_MOST = 40
+
+/** A parameter of the address that belongs to one part of the wall; empty is left out. */
+export function addressed(name: string): WritableComputedRef<string> {
+  return computed({
+    get: () => others[name] ?? '',
+    set: (value) => {
+      if (value) others[name] = value
+      else delete others[name]
+    },
+  })
+}
+
+/** The map tool that is open. */
+export const tool = addressed('tool')
+
 function known<T extends string>(all: readonly T[], text: string | null, otherwise: T): T {
   return all.find((one) => one === text) ?? otherwise
 }
 
+const FILTER_KEYS: readonly string[] = [...MANY, ...ONE]
+const OWN_KEYS: readonly string[] = [...FILTER_KEYS, 'scene', 'open', 'measure', 'by', 'days', 'number', 'layers', 'components', 'lang']
+
 function read(): void {
   const search = new URLSearchParams(location.search)
-  search.delete('lang')
-  filter.value = search.size ? fromQuery(search) : DEFAULT_FILTER
+  scene.value = sceneFrom(search.get('scene'))
+  const preset = PRESETS[scene.value.code]
+  filter.value = FILTER_KEYS.some((key) => search.has(key)) ? fromQuery(search) : tidy(preset.filter(scene.value.of))
   const [type = '', ...rest] = (search.get('open') ?? '').split(':')
   selection.value = SELECTABLE.includes(type) ? { type: type as Selection['type'], code: rest.join(':') } : null
   statistic.measure = known(MEASURES, search.get('measure'), 'reported')
   statistic.by = known(DIMENSIONS, search.get('by'), 'village')
   statistic.days = PERIODS.find((n) => String(n) === search.get('days')) ?? 7
   drill.value = drillFrom(search.get('number'))
-  const shown = search.get('layers')?.split(',') ?? DEFAULT_LAYERS
+  const shown = search.get('layers')?.split(',') ?? preset.layers
   for (const name of LAYERS) layers[name].on = (shown as string[]).includes(name)
   componentCategories.value = search.get('components')?.split(',').filter(Boolean) ?? []
+  const left = [...search].filter(([key, value]) => !OWN_KEYS.includes(key) && value).slice(0, OTHERS_MOST)
+  for (const key of Object.keys(others)) if (!left.some(([one]) => one === key)) delete others[key]
+  Object.assign(others, Object.fromEntries(left))
 }
 
 /** The page's address for the present state, without the map's place. */
-function address(): string {
-  const parts = [filterQuery.value || 'status=all']
+export function address(): string {
+  const preset = PRESETS[scene.value.code]
+  const parts: string[] = []
+  if (scene.value.code !== 'overview') parts.push(`scene=${sceneText(scene.value)}`)
+  if (filterQuery.value !== toQuery(preset.filter(scene.value.of)) || !parts.length) parts.push(filterQuery.value || 'status=all')
   if (selection.value) parts.push(`open=${selection.value.type}:${encodeURIComponent(selection.value.code)}`)
   if (statistic.measure !== 'reported') parts.push(`measure=${statistic.measure}`)
   if (statistic.by !== 'village') parts.push(`by=${statistic.by}`)
   if (statistic.days !== 7) parts.push(`days=${statistic.days}`)
   if (drill.value) parts.push(`number=${encodeURIComponent(drillText(drill.value))}`)
   const shown = LAYERS.filter((name) => layers[name].on)
-  if (shown.join() !== LAYERS.filter((name) => DEFAULT_LAYERS.includes(name)).join()) parts.push(`layers=${shown.join()}`)
+  if (shown.join() !== LAYERS.filter((name) => preset.layers.includes(name)).join()) parts.push(`layers=${shown.join()}`)
   if (componentCategories.value.length) parts.push(`components=${componentCategories.value.map(encodeURIComponent).join()}`)
+  for (const [key, value] of Object.entries(others)) parts.push(`${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
   return `?${parts.join('&')}`
+}
+
+/** What a slider moves (`clock` is the replay's): its way is one step of the history, not a hundred. */
+const SLIDING = ['since', 'until', 'clock']
+const still = (search: string): string => {
+  const rest = new URLSearchParams(search)
+  for (const key of SLIDING) rest.delete(key)
+  return rest.toString()
+}
+
+/** Shows what an address says, as if it had been opened. */
+export function show(search: string): void {
+  history.replaceState(null, '', (search || '?') + location.hash)
+  read()
 }
 
 /** Binds the state to the address bar; going back restores what was shown before. */
 export function bindAddress(): void {
+  let sliding = false
   read()
   history.replaceState(history.state, '', address() + location.hash)
   watch(
-    [filterQuery, selection, drill, statistic, layers, componentCategories],
+    [scene, filterQuery, selection, drill, statistic, layers, componentCategories, others],
     () => {
       const next = address()
-      if (next !== location.search) history.pushState(null, '', next + location.hash)
+      if (next === location.search) return
+      const slides = still(next) === still(location.search)
+      if (slides && sliding) history.replaceState(null, '', next + location.hash)
+      else history.pushState(null, '', next + location.hash)
+      sliding = slides
     },
     { deep: true },
   )
