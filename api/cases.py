@@ -106,7 +106,7 @@ def find(
 ) -> dict[str, Any]:
     """One page of the cases the caller may see, filtered; ``next`` is the cursor of the next page."""
     now = datetime.now(UTC)
-    rows, following = search.find(tx, caller, wanted, order=order, cursor=cursor, limit=limit, now=now)
+    rows, following = live.page(tx, caller, wanted, order, cursor, limit, now)
     book = rulebook(tx)
     return {"items": [case_views.item(tx, book, row, now) for row in rows], "next": following}
 

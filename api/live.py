@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from threading import Event, Lock, Thread
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,12 +20,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import case_views
 from api.access import Filtered, allow, caller_of, token_of
-from gis import db, errors, events, points_rows, search, tracks
+from gis import db, errors, events, points_order, points_rows, search, tracks
 from gis.events import Cursor
 from gis.people import Caller
 from gis.points import FACETS, CaseStore
 from gis.rulebook import rulebook
-from gis.search import CaseFilter
+from gis.search import CaseFilter, Order
 
 log = structlog.get_logger("live")
 router = APIRouter(tags=["live"])
@@ -33,6 +34,7 @@ FOLLOW_SECONDS = 0.2
 POSITIONS_SECONDS = 3.0
 CHECK_SECONDS = 600.0
 CATCH_UP = 2000
+CHANGED = 500  # cases the store does not know yet: beyond so many a list asks the database alone
 QUEUE = 2000
 RECHECK_SECONDS = 30.0
 
@@ -195,6 +197,33 @@ def store() -> CaseStore:
     if hub is None or hub.store is None:
         raise errors.Unavailable("地图点位正在载入", "The points are still being loaded")
     return hub.store
+
+
+def page(
+    tx: db.Connection, caller: Caller, wanted: CaseFilter, order: Order, cursor: str, limit: int, now: datetime
+) -> tuple[Sequence[Any], str | None]:
+    """What ``search.find`` answers, at the same speed whatever the filter keeps. Raises ``BadCursor``.
+
+    The point store says which cases can be on the page, the feed which of them it may not know yet; the database
+    still decides about each. Walking an ordered index to the end for a few rows took seconds at a million cases.
+    """
+    plain = partial(search.find, tx, caller, wanted, order=order, cursor=cursor, limit=limit, now=now)
+    points = hub.store if hub else None
+    if points is None or wanted.named() is not None:
+        return plain()
+    edge = None
+    if cursor:
+        at, last = search.decode(cursor, order)
+        edge = (points_rows.micros(at) if at else points_rows.NO_LIMIT, last)
+    mask = points.mask(caller.scope, wanted, now)
+    changed = events.changed(tx, Cursor.parse(mask.snapshot.mark.rstrip("+")), CHANGED)
+    if changed is None:
+        return plain()
+    asked = limit + 1 + len(changed)
+    known = points_order.first(mask, order, edge, asked)
+    rows, following = plain(among=[*known, *changed])
+    # No end where the store knew of more: between the two statements so many moved away that it must be asked anew.
+    return plain() if following is None and len(known) == asked else (rows, following)
 
 
 def count(caller: Caller, wanted: CaseFilter, facets: Sequence[str]) -> dict[str, Any]:

@@ -104,6 +104,17 @@ def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[A
     return rows, Cursor(rows[-1].xid, rows[-1].id) if rows else cursor
 
 
+def changed(tx: Connection, cursor: Cursor, limit: int) -> list[UUID] | None:
+    """The cases with an event after the cursor, whatever else is still on its way; None where that is over ``limit``.
+
+    Unlike :func:`since` nothing is held back, so a reader who knows a state up to the cursor misses nothing committed.
+    """
+    xid = cast(literal(str(cursor.xid), Text), Xid8)
+    later = func.row(case_event.c.xid, case_event.c.id) > func.row(xid, literal(cursor.id, BigInteger))
+    told = tx.execute(select(case_event.c.case_id).where(later).limit(limit + 1)).scalars().all()
+    return list(set(told)) if len(told) <= limit else None
+
+
 def horizon(tx: Connection) -> Cursor:
     """The place after everything that is visible to every later reader: where a new follower starts."""
     xmin = tx.execute(text("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint")).scalar_one()

@@ -208,6 +208,20 @@ class CaseStore:
             yield segment.among("severity", sorted({s for s in wanted.severity if 0 <= s < _FEW}))
         if wanted.light:
             yield either(segment.n, (_light(segment, light, second, known["status"]) for light in set(wanted.light)))
+        if wanted.assignee:
+            yield segment.among("assignee", known["assignee"].codes(wanted.assignee))
+        for name in ("awaits", "tag"):
+            values = frozenset(getattr(wanted, name))
+            if values:
+                yield segment.among(name, known[name].matching(partial(_shares, values)))
+        if wanted.stage_light:
+            yield either(
+                segment.n, (_stage_light(segment, light, second, known["status"]) for light in set(wanted.stage_light))
+            )
+        for flag, asked in ((points_rows.SUPERVISED, wanted.supervised), (points_rows.URGED, wanted.urged)):
+            if asked is not None:
+                marked = segment.words(("marks", flag), partial(_marked, segment, flag))
+                yield marked if asked else everything(segment.n) & ~marked
         if wanted.overdue is not None:
             late = _late(segment, second) & ~segment.among("status", known["status"].codes(["void"]))
             yield late if wanted.overdue else everything(segment.n) & ~late
@@ -299,6 +313,10 @@ class CaseStore:
         return {light: n for light, n in counts.items() if n}
 
 
+def _shares(values: frozenset[str], all: Iterable[str]) -> bool:
+    return not values.isdisjoint(all)
+
+
 def _starts(category: tuple[str, str], prefixes: Iterable[tuple[str, ...]]) -> bool:
     return any(category[0] == kind and category[1].startswith(prefix) for kind, prefix in prefixes)
 
@@ -348,6 +366,18 @@ def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Wor
     return segment.words(("light", light, second), make)
 
 
+def _marked(segment: Segment, flag: int) -> Words:
+    return pack(segment["marks"] & np.uint8(flag) != 0)
+
+
+def _stage_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
+    """The rows whose own stage's limit shows ``light``."""
+    timed = segment.among("status", status.codes(["open"])) & _marked(segment, points_rows.STAGED)
+    if light == "none":
+        return everything(segment.n) & ~timed
+    return timed & _next_light(segment, light, second, status)
+
+
 def _next_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
     """The rows that show ``light`` by the limit the desk goes by: the stage's, else that of handling."""
     late_from, soon_from = segment["next_late_from"], segment["next_yellow_from"]
@@ -373,5 +403,5 @@ def _last_change(snapshot: Snapshot, second: int) -> int:
 
 
 def _moments(segment: Segment) -> Array:
-    both = [segment[name][(segment[name] > 0) & (segment[name] != NEVER)] for name in ("late_from", "yellow_from")]
-    return np.unique(np.concatenate(both))
+    names = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
+    return np.unique(np.concatenate([segment[name][(segment[name] > 0) & (segment[name] != NEVER)] for name in names]))

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import numpy as np
 from psycopg import sql
-from sqlalchemy import ColumnElement, cast, func, literal, select, text
+from sqlalchemy import ColumnElement, SmallInteger, cast, func, literal, select, text
+from sqlalchemy import case as when
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import DateTime, Integer, Text, Uuid
@@ -36,8 +37,16 @@ CODED: Final = (
     "involved",
     "reporter",
     "assignee",
+    "awaits",
+    "tag",
 )
-"""Columns kept as small numbers. ``category`` is (kind, code); ``involved`` all departments of a case, sorted."""
+"""Columns kept as small numbers: ``category`` is (kind, code), ``involved`` all departments of a case, sorted;
+``awaits`` and ``tag`` are all a case has of them."""
+STAGED: Final = 1
+SUPERVISED: Final = 2
+URGED: Final = 4
+NO_LIMIT: Final = np.iinfo(np.int64).max
+"""The ``next_due`` of a case without a running limit."""
 
 
 def pack_ids(ids: Iterable[UUID]) -> Array:
@@ -65,7 +74,8 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
     ``late_from`` and ``yellow_from`` are the first whole seconds since 1970 at which gis.search finds the case late or
     yellow: 0 always, NEVER never. A handled case's clock has stopped, so it is one of the two for good. ``timed``: the
     case has a due time. ``next_late_from`` and ``next_yellow_from`` say the same of what the desk goes by: the limit of
-    the stage, where it has one. ``reported`` counts microseconds since 1970.
+    the stage, where it has one. ``reported`` and ``next_due`` count microseconds since 1970. ``marks`` adds up
+    :data:`STAGED` (the stage has a limit), :data:`SUPERVISED` and :data:`URGED`.
     """
     n = len(rows)
     late, yellow, next_late, next_yellow = (np.full(n, NEVER) for _ in range(4))
@@ -89,6 +99,8 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
         "involved": [_involved(r.department_code, r.co_departments) for r in rows],
         "reporter": [r.reporter_id for r in rows],
         "assignee": [r.assignee_id for r in rows],
+        "awaits": [tuple(r.awaits) for r in rows],
+        "tag": [tuple(r.tags) for r in rows],
     }
     return {
         "mk": np.array([r.mk for r in rows], np.int64),
@@ -102,12 +114,19 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
         "yellow_from": yellow,
         "next_late_from": next_late,
         "next_yellow_from": next_yellow,
+        "next_due": np.array([micros(r.next_due_at) if r.next_due_at else NO_LIMIT for r in rows], np.int64),
+        "marks": np.array([_marks(r) for r in rows], np.uint8),
         **{name: dictionaries[name].encode(values) for name, values in coded.items()},
     }
 
 
 def _involved(department: str | None, co_departments: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*co_departments} | ({department} if department else set())))
+
+
+def _marks(row: Any) -> int:
+    staged = STAGED if row.stage_due_at is not None else 0
+    return staged + (SUPERVISED if row.supervised_at is not None else 0) + (URGED if row.urge_count else 0)
 
 
 def _clock(due: datetime | None, yellow: datetime | None, handled: datetime | None) -> tuple[int, int]:
@@ -123,7 +142,7 @@ _READ: Final = (
     *("id", "mk", "h3", "seq", "kind", "channel", "category_kind", "category_code", "severity", "state", "stage"),
     *("status", "village_code", "unit_grid_code", "duty_grid_code", "department_code", "co_departments"),
     *("reporter_id", "assignee_id", "reported_at", "due_at", "yellow_at", "handled_at", "stage_due_at"),
-    "stage_yellow_at",
+    *("stage_yellow_at", "next_due_at", "supervised_at", "urge_count", "awaits", "tags"),
 )
 
 
@@ -207,6 +226,8 @@ def _words() -> dict[str, _Word]:
         ),
         func.array_append(case.c.co_departments, case.c.department_code, type_=ARRAY(Text)),
     )
+    for name, column in (("awaits", case.c.awaits), ("tag", case.c.tags)):
+        words[name] = _Word(func.hash_array_extended(column, 0), column)
     for name in ("reporter", "assignee"):
         column = case.c[f"{name}_id"]
         words[name] = _Word(func.uuid_hash_extended(func.coalesce(column, literal(_EMPTY, Uuid)), 0), column)
@@ -214,9 +235,15 @@ def _words() -> dict[str, _Word]:
 
 
 def _value(name: str, told: Any) -> Any:
-    if name == "category":
+    if name in ("category", "awaits", "tag"):
         return tuple(told)
     return _involved(None, filter(None, told)) if name == "involved" else told
+
+
+_MARKS: Final = cast(
+    when((case.c.supervised_at.is_not(None), SUPERVISED), else_=0) + when((case.c.urge_count > 0, URGED), else_=0),
+    SmallInteger,
+)
 
 
 def load(tx: Connection, dictionaries: Mapping[str, Dictionary]) -> Columns:
@@ -237,8 +264,9 @@ def load(tx: Connection, dictionaries: Mapping[str, Dictionary]) -> Columns:
         "reported": (case.c.reported_at, ">i8"),
         **{
             name: (func.coalesce(case.c[f"{name}_at"], cast(never, DateTime(timezone=True))), ">i8")
-            for name in ("due", "yellow", "handled", "stage_due", "stage_yellow")
+            for name in ("due", "yellow", "handled", "stage_due", "stage_yellow", "next_due")
         },
+        "marks": (_MARKS, ">i2"),
         **{name: (word.hashed, ">i8") for name, word in words.items()},
     }
     record = np.dtype(
@@ -302,6 +330,7 @@ def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
     late[~timed] = NEVER
     stage_due, stage_yellow = (batch[name].astype(np.int64) for name in ("stage_due", "stage_yellow"))
     staged = stage_due != _INFINITY
+    next_due = batch["next_due"].astype(np.int64)
     stage_soon = np.where(stage_yellow == _INFINITY, NEVER, _second(stage_yellow - 1, 1))
     return {
         "mk": batch["mk"].astype(np.int64),
@@ -315,6 +344,8 @@ def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
         "yellow_from": soon.astype(np.uint32),
         "next_late_from": np.where(staged, _second(stage_due, 1), late).astype(np.uint32),
         "next_yellow_from": np.where(staged, stage_soon, soon).astype(np.uint32),
+        "next_due": np.where(next_due == _INFINITY, NO_LIMIT, next_due + _EPOCH_2000),
+        "marks": (batch["marks"].astype(np.uint8) + np.where(staged, STAGED, 0)).astype(np.uint8),
         **{name: hashes.encode(batch[name].astype(np.int64), batch["id"]) for name, hashes in seen.items()},
     }
 

@@ -202,7 +202,7 @@ _EQUALS = {
     "parent": "parent_id",
 }
 # What only the database knows of a case: the point store is told which cases these parts keep.
-_NOT_IN_MEMORY = ("q", "component", "awaits", "tag", "assignee", "parent", "stage_light", "supervised", "urged")
+_NOT_IN_MEMORY = ("q", "component", "parent")
 
 
 def _category_clause(text_form: str) -> ColumnElement[bool]:
@@ -337,24 +337,26 @@ def find(
     cursor: str = "",
     limit: int = 20,
     now: datetime | None = None,
-    among: Select[Any] | None = None,
+    among: Select[Any] | Sequence[UUID] | None = None,
 ) -> tuple[Sequence[Any], str | None]:
     """One page of visible cases and the cursor of the next, or None at the end.
 
     ``order``: newest report first, or least time left first (``next_due_at``; cases without a running limit last).
-    ``among`` restricts to a Select of case ids. Raises ``BadCursor``.
+    ``among`` restricts to a Select of case ids, or to these. Raises ``BadCursor``.
     """
     moment = now or datetime.now(UTC)
     statement = visible_cases(caller).where(*wanted.clauses(moment))
-    if among is not None:
+    if isinstance(among, Select):
         statement = statement.where(case.c.id.in_(among))
+    elif among is not None:
+        statement = statement.where(case.c.id == func.any(literal(list(among), ARRAY(Uuid))))
     due = _due(case.c.next_due_at)
     key: ColumnElement[Any] = tuple_(due if order == "due" else case.c.reported_at, case.c.id)
     sorting: tuple[ColumnElement[Any], ...] = (due, case.c.id)
     if order == "newest":
         sorting = (case.c.reported_at.desc(), case.c.id.desc())
     if cursor:
-        at, last = _decode(cursor, order)
+        at, last = decode(cursor, order)
         since = literal(at, DateTime(timezone=True)) if at else literal_column("'infinity'::timestamptz")
         edge = tuple_(since, literal(last, Uuid))
         statement = statement.where(key > edge if order == "due" else key < edge)
@@ -397,7 +399,8 @@ def _encode(at: datetime | None, last: UUID, order: Order) -> str:
     return base64.urlsafe_b64encode(json.dumps(edge).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: Order) -> tuple[datetime | None, UUID]:
+def decode(cursor: str, order: Order) -> tuple[datetime | None, UUID]:
+    """The moment (None: no running limit) and id after which the page of a cursor begins. Raises ``BadCursor``."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         made_for, at, last = json.loads(base64.urlsafe_b64decode(padded))

@@ -3,10 +3,17 @@
 import hashlib
 import io
 import time
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from PIL import Image
+
+from api import live
+from gis import db, events, people
+from gis.points import CaseStore
+from gis.search import CaseFilter
 
 PROBLEM = "application/problem+json"
 
@@ -179,3 +186,25 @@ def test_map_and_list_count_alike(client, login, spot):
         total = client.get("/api/cases/count?category=event:01&facets=category", headers=headers).json()["total"]
         time.sleep(0.05)
     assert total == len(listed) >= 5
+
+
+def test_a_list_right_after_a_step_shows_it_though_the_points_lag(client, login, spot, monkeypatch):
+    acceptor, leader = login("acceptor1"), login("leader")
+    early = [client.post("/api/cases", json=a_report(spot), headers=acceptor).json()["id"] for _ in range(7)]
+    with db.transaction() as tx:
+        frozen = CaseStore.load(tx, mark=str(events.latest(tx)))
+    held_back = SimpleNamespace(store=frozen)
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "hub", held_back)
+        late = client.post("/api/cases", json=a_report(spot), headers=acceptor).json()["id"]
+        step = {"action": "accept", "payload": {}}
+        assert client.post(f"/api/cases/{early[3]}/actions", json=step, headers=acceptor).status_code == 200
+        for order in ("newest", "due"):
+            for state, expected in (("accepted", {early[3]}), ("reported", {late, *early} - {early[3]})):
+                query, told = {"state": state, "order": order, "limit": 3}, []
+                while query.get("cursor", "") is not None:
+                    page = client.get("/api/cases", params=query, headers=leader).json()
+                    told += [item["id"] for item in page["items"]]
+                    query["cursor"] = page["next"]
+                assert (len(told), set(told)) == (len(expected), expected), (order, state)
+        assert frozen.mask(people.Scope(everything=True), CaseFilter(state=("accepted",)), datetime.now(UTC)).count == 0

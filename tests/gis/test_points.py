@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 
-from gis import geometry, points_cells, search
+from gis import geometry, points_cells, points_order, search
 from gis.people import Caller, Grant, Scope
 from gis.points import FACETS, CaseStore
 from gis.points_bits import Ranked, pack
 from gis.points_cells import EXTENT, parent, resolution
-from gis.points_rows import CODED, fetch
+from gis.points_rows import CODED, NO_LIMIT, fetch, micros
 from gis.search import CaseFilter
 from gis.tables import case
 from tests.gis.case_rows import row as case_row
@@ -26,6 +26,7 @@ from tests.gis.case_rows import row as case_row
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 VILLAGES, GRIDS, DUTY = ("V1", "V2", "V3"), tuple(f"11011300300100{i}" for i in range(6)), ("R1", "R2")
 DEPARTMENTS, STAFF = ("D01", "D02", "D03", "D04"), tuple(UUID(int=i) for i in range(1, 5))
+ROLES = ("dispatcher", "handler", "acceptor")
 EVERYTHING = Scope(everything=True)
 
 
@@ -58,6 +59,11 @@ class Row:
     handled_at: datetime | None = None
     stage_due_at: datetime | None = None
     stage_yellow_at: datetime | None = None
+    next_due_at: datetime | None = None
+    supervised_at: datetime | None = None
+    urge_count: int = 0
+    awaits: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     mk: int = field(init=False)
     h3: int = field(init=False)
 
@@ -106,7 +112,14 @@ def kept(row: Row, wanted: CaseFilter, now: datetime) -> bool:
         "department": row.department_code,
         "severity": row.severity,
         "light": light_of(row, now),
+        "stage_light": next_light_of(row, now) if row.stage_due_at else "none",
+        "assignee": row.assignee_id,
     }
+    marks = {"supervised": row.supervised_at is not None, "urged": row.urge_count > 0}
+    if any(getattr(wanted, name) not in (None, value) for name, value in marks.items()):
+        return False
+    if any(wants and not set(wants) & set(has) for wants, has in ((wanted.awaits, row.awaits), (wanted.tag, row.tags))):
+        return False
     if any(getattr(wanted, name) and value not in getattr(wanted, name) for name, value in words.items()):
         return False
     category = f"{row.category_kind}:{row.category_code}"
@@ -159,6 +172,11 @@ def make_row(chance: random.Random, number: int) -> Row:
         handled_at=maybe(moment(), 0.3),
         stage_due_at=maybe(moment(), 0.4),
         stage_yellow_at=maybe(moment()),
+        next_due_at=maybe(moment()),
+        supervised_at=maybe(moment(), 0.2),
+        urge_count=chance.choice((0, 0, 1, 3)),
+        awaits=tuple(chance.sample(ROLES, chance.randint(0, 2))),
+        tags=tuple(chance.sample(("winter", "manhole"), chance.choice((0, 0, 1, 2)))),
     )
 
 
@@ -191,6 +209,12 @@ filters = st.builds(
     until=moments,
     bbox=boxes,
     overdue=st.sampled_from((None, None, True, False)),
+    stage_light=some(("green", "yellow", "red", "none")),
+    supervised=st.sampled_from((None, None, True, False)),
+    urged=st.sampled_from((None, None, True, False)),
+    awaits=some((*ROLES, "nobody")),
+    tag=some(("winter", "summer")),
+    assignee=some(STAFF),
 )
 scopes = st.one_of(
     st.just(EVERYTHING),
@@ -253,6 +277,7 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
     rows = [row for row in truth.values() if in_scope(row, scope) and kept(row, wanted, now)]
     mask = store.mask(scope, wanted, now)
     assert mask.count == len(rows)
+    assert_paged(store, mask, rows, page=chance.choice((1, 3, 20)))
     lights = Counter(light_of(row, now) for row in rows)
     facets = store.facets(mask, FACETS)
     assert facets["light"] == dict(lights)
@@ -285,6 +310,32 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
         found = store.heat(mask, *tile)
         weights.update(dict(zip(found.cell.tolist(), found.n.tolist(), strict=True)))
     assert weights == Counter(int(parent(row.h3, resolution(z))) for row in rows)
+
+
+def assert_paged(store: CaseStore, mask, rows: list[Row], page: int) -> None:
+    """Page by page the store names the rows in the order of the list."""
+    never = datetime.max.replace(tzinfo=UTC)
+    newest = sorted(rows, key=lambda r: (r.reported_at, r.id), reverse=True)
+    due = sorted(rows, key=lambda r: (r.next_due_at or never, r.id))
+    for order, ordered in (("newest", newest), ("due", due)):
+        edge, told = None, []
+        while ids := points_order.first(mask, order, edge, page):
+            told += ids
+            last = next(row for row in rows if row.id == ids[-1])
+            at = last.reported_at if order == "newest" else last.next_due_at
+            edge = (micros(at) if at else NO_LIMIT, last.id)
+        assert told == [row.id for row in ordered]
+
+
+def test_the_first_of_very_many_are_found_by_a_sample():
+    chance = random.Random(6)
+    rows = [
+        Row(UUID(int=i << 40), 116.65, 40.1, reported_at=NOW - timedelta(seconds=chance.randint(0, 10**6)))
+        for i in range(20_000)
+    ]
+    mask = CaseStore.of(rows).mask(EVERYTHING, CaseFilter(), NOW)
+    newest = sorted(rows, key=lambda r: (r.reported_at, r.id), reverse=True)
+    assert points_order.first(mask, "newest", None, 10) == [row.id for row in newest[:10]]
 
 
 def test_many_points_in_a_tile_have_centroids_within_half_a_grain(monkeypatch):
