@@ -15,7 +15,9 @@ from gis.search import Order
 
 Edge = tuple[int, UUID]
 """Microseconds since 1970 (``NO_LIMIT``: no running limit) and id of the case after which a page begins."""
-_SAMPLE = 16
+_MANY = 20_000
+_SAMPLE = 64
+_COLUMN: dict[Order, str] = {"newest": "reported", "due": "next_due"}
 
 
 def first(mask: Mask, order: Order, edge: Edge | None, count: int) -> list[UUID]:
@@ -31,13 +33,15 @@ def first(mask: Mask, order: Order, edge: Edge | None, count: int) -> list[UUID]
 def _first(mask: Mask, order: Order, edge: Edge | None, count: int, running: bool) -> list[UUID]:
     pieces = []
     for part in mask.parts:
-        words = part.all.words & _running(part.segment) if running else part.all.words
-        rows = Ranked(words).rows(0, part.segment.n)
-        keys = _keys(part.segment, rows, order)
-        rows, keys = _after(part.segment, rows, keys, order, edge)
-        near = _near(keys, count)
-        rows, keys = rows[near], keys[near]
-        pieces.append((keys, _ids(part.segment, rows, order)))
+        segment, words = part.segment, part.all.words
+        kept = Ranked(words & _running(segment)) if running else part.all
+        rows, keys = _after(segment, _early(segment, kept, order, edge, count), order, edge)
+        if len(rows) < count:
+            rows, keys = _after(segment, kept.rows(0, segment.n), order, edge)
+        if len(rows) > count:
+            near = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
+            rows, keys = rows[near], keys[near]
+        pieces.append((keys, _ids(segment, rows, order)))
     keys, ids = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     chosen = np.lexsort((ids[:, 1], ids[:, 0], keys))[:count]
     ids = ids[chosen]
@@ -45,14 +49,33 @@ def _first(mask: Mask, order: Order, edge: Edge | None, count: int, running: boo
     return [UUID(bytes=bytes(one)) for one in named.view(np.uint8).reshape(-1, 16)]
 
 
+def _early(segment: Segment, kept: Ranked, order: Order, edge: Edge | None, count: int) -> Array:
+    """Rows up to a bound that likely holds the first ``count`` after ``edge``: none where few are kept anyway."""
+    sample = segment.derived(("sample", order), lambda: np.sort(_keys(segment[_COLUMN[order]][::_SAMPLE], order)))
+    low = _key(edge, order) if edge else int(sample[0]) if len(sample) else 0
+    end = np.searchsorted(sample, low) + 2 + int(4 * count * segment.n / max(kept.count, 1) / _SAMPLE)
+    if kept.count < _MANY or end >= len(sample):
+        return np.zeros(0, np.int64)
+    column, high = segment[_COLUMN[order]], int(sample[end])
+    if order == "newest":
+        low, high = -high, -low
+    within = column <= high
+    if edge or order == "newest":
+        within &= column >= low
+    return Ranked(kept.words & pack(within)).rows(0, segment.n)
+
+
 def _running(segment: Segment) -> Words:
     return segment.words("running", lambda: pack(segment["next_due"] != NO_LIMIT))
 
 
-def _keys(segment: Segment, rows: Array, order: Order) -> Array:
-    """What rises along the list."""
-    keys: Array = -segment["reported"][rows] if order == "newest" else segment["next_due"][rows]
-    return keys
+def _keys(values: Array, order: Order) -> Array:
+    """What rises along the list, from the column the order goes by."""
+    return -values if order == "newest" else values
+
+
+def _key(edge: Edge, order: Order) -> int:
+    return -edge[0] if order == "newest" else edge[0]
 
 
 def _ids(segment: Segment, rows: Array, order: Order) -> Array:
@@ -60,13 +83,14 @@ def _ids(segment: Segment, rows: Array, order: Order) -> Array:
     return ~ids if order == "newest" else ids
 
 
-def _after(segment: Segment, rows: Array, keys: Array, order: Order, edge: Edge | None) -> tuple[Array, Array]:
+def _after(segment: Segment, rows: Array, order: Order, edge: Edge | None) -> tuple[Array, Array]:
+    """Those of the rows that come after the edge, and their keys."""
+    keys = _keys(segment[_COLUMN[order]][rows], order)
     if edge is None:
         return rows, keys
-    at = -edge[0] if order == "newest" else edge[0]
-    keep = keys >= at
+    keep = keys >= _key(edge, order)
     rows, keys = rows[keep], keys[keep]
-    same = np.flatnonzero(keys == at)
+    same = np.flatnonzero(keys == _key(edge, order))
     ids = _ids(segment, rows[same], order)
     high, low = (np.uint64(half) for half in divmod(edge[1].int, 2**64))
     if order == "newest":
@@ -75,21 +99,3 @@ def _after(segment: Segment, rows: Array, keys: Array, order: Order, edge: Edge 
     keep = np.ones(len(rows), np.bool_)
     keep[same[before]] = False
     return rows[keep], keys[keep]
-
-
-def _near(keys: Array, count: int) -> Array:
-    """Where the ``count`` smallest keys are, with everything that ties with the last of them."""
-    if len(keys) <= count:
-        return np.arange(len(keys))
-    if len(keys) > 100 * _SAMPLE * count:
-        # A bound from a sample leaves little to look at; where it leaves too little, all is looked at.
-        bound = np.partition(keys[::_SAMPLE], count)[count]
-        few = np.flatnonzero(keys <= bound)
-        if len(few) >= count:
-            return few[_smallest(keys[few], count)]
-    return _smallest(keys, count)
-
-
-def _smallest(keys: Array, count: int) -> Array:
-    smallest: Array = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
-    return smallest

@@ -330,12 +330,26 @@ def assert_paged(store: CaseStore, mask, rows: list[Row], page: int) -> None:
 def test_the_first_of_very_many_are_found_by_a_sample():
     chance = random.Random(6)
     rows = [
-        Row(UUID(int=i << 40), 116.65, 40.1, reported_at=NOW - timedelta(seconds=chance.randint(0, 10**6)))
-        for i in range(20_000)
+        Row(
+            UUID(int=chance.getrandbits(128)),
+            116.65,
+            40.1,
+            reported_at=NOW - timedelta(seconds=chance.choice((0, chance.randint(0, 10**5)))),
+            next_due_at=chance.choice((None, NOW + timedelta(seconds=chance.randint(0, 10**5)))),
+        )
+        for _ in range(45_000)
     ]
     mask = CaseStore.of(rows).mask(EVERYTHING, CaseFilter(), NOW)
     newest = sorted(rows, key=lambda r: (r.reported_at, r.id), reverse=True)
-    assert points_order.first(mask, "newest", None, 10) == [row.id for row in newest[:10]]
+    due = sorted((r for r in rows if r.next_due_at), key=lambda r: (r.next_due_at, r.id))
+    for begin in (0, 1, 700, 22_000, 30_000):
+        at = newest[begin - 1]
+        edge = (micros(at.reported_at), at.id) if begin else None
+        assert points_order.first(mask, "newest", edge, 10) == [row.id for row in newest[begin : begin + 10]]
+    for begin in (0, 1, 700, len(due) - 3):
+        edge = (micros(due[begin - 1].next_due_at), due[begin - 1].id) if begin else None
+        found = points_order.first(mask, "due", edge, 10)
+        assert found[: len(due) - begin] == [row.id for row in due[begin : begin + 10]]
 
 
 def test_many_points_in_a_tile_have_centroids_within_half_a_grain(monkeypatch):
