@@ -1,4 +1,4 @@
-"""Cases as a table for a spreadsheet, made while it is sent. Knows files and words, not where cases come from.
+"""Cases and other rows as a table for a spreadsheet, made while it is sent. Knows files and words, not their source.
 
 What people wrote must stay text: in CSV a cell that a spreadsheet would run as a formula gets an apostrophe before it,
 in XLSX every text is typed as text.
@@ -112,13 +112,15 @@ COLUMNS: Final[Mapping[str, Column]] = {
 
 @dataclass(frozen=True)
 class Note:
-    """What the file says of itself: who made it, when, of which filter, and the address that opens the list."""
+    """What the file says of itself: who made it, when, of which filter, the address that opens the list, and what the
+    rows are."""
 
     person: str
     at: datetime
     query: str
     address: str
     language: str
+    what: Words = ("案件", "Cases")
 
     def lines(self, count: int) -> list[tuple[str, str]]:
         """As pairs of heading and text, once it is known how many cases there were."""
@@ -127,7 +129,7 @@ class Note:
         heads = (
             ("导出人", "导出时间", "筛选条件", "打开清单", "件数")
             if chinese
-            else ("Exported by", "Exported at", "Filter", "Open the list", "Cases")
+            else ("Exported by", "Exported at", "Filter", "Open the list", self.what[1])
         )
         every = "全部" if chinese else "all"
         return list(zip(heads, (self.person, made, self.query or every, self.address, str(count)), strict=True))
@@ -196,7 +198,7 @@ def as_xlsx(columns: Sequence[Column], pages: Iterable[Sequence[Item]], note: No
     chinese = note.language == "zh"
     count = 0
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:  # type: ignore[arg-type]
-        for name, text in _frame("案件" if chinese else "Cases", "说明" if chinese else "About"):
+        for name, text in _frame(escape(_in(note.what, note.language))[:31], "说明" if chinese else "About"):
             archive.writestr(name, text)
         with archive.open("xl/worksheets/sheet1.xml", "w") as sheet:
             fixed = '<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" state="frozen"/>'

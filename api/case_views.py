@@ -162,14 +162,10 @@ def _earlier_names(tx: Connection, events: Sequence[Any]) -> dict[str, dict[str,
 
 def category_of(book: Rulebook, of: Mapping[str, Any]) -> dict[str, str]:
     """A case's category with its names; its code where its catalogue is in force no more."""
-    code = of["category_code"]
-    try:
-        found = book.catalogues[of["catalogue"]].category(of["category_kind"], code)
-        names = {"name": found.name, "group_code": found.group_code, "group_name": found.group_name}
-    except (KeyError, errors.CategoryUnknown):
-        # A catalogue out of force no longer names its codes; the code itself is still the fact.
-        names = {"name": code, "group_code": code[:2], "group_name": ""}
-    return {"catalogue": of["catalogue"], "kind": of["category_kind"], "code": code} | names
+    kind, code = of["category_kind"], of["category_code"]
+    name, group_code, group_name = book.category_names(of["catalogue"], kind, code)
+    names = {"name": name, "group_code": group_code, "group_name": group_name}
+    return {"catalogue": of["catalogue"], "kind": kind, "code": code} | names
 
 
 def _department(of: Mapping[str, Any]) -> dict[str, str] | None:

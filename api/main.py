@@ -37,6 +37,7 @@ from api import (
     public,
     quarantine,
     reports,
+    selection,
     shifts,
     statistics,
     tiles,
@@ -51,6 +52,7 @@ log = structlog.get_logger("api")
 # The fixed paths of `desk` below /api/cases come before the one with an id.
 _ROUTES = (
     *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
+    *(selection,),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
 )
 WEB = ROOT / "layers" / "web" / "dist"

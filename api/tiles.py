@@ -167,7 +167,7 @@ class Tiles:
         given = {name: value for name, value in scope["headers"] if name in _READ}
         layers, shapes = await self._about.get()
         layer = layers.get(wanted.layer)
-        if layer is None:
+        if layer is None or layer.query not in map_layers.DRAWN:
             raise errors.NotFound(layer=wanted.layer)
         if layer.query in map_shapes.LAYERS:
             wanted = _parse(scope["path"], b"")  # the same under every filter: made and kept once

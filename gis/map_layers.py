@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gis import definitions, errors, map_shapes
+from gis import definitions, errors, feature_sources, map_shapes
 from gis.db import Connection
 from gis.people import PERMISSIONS
 
 POINTS: Final = ("cases", "heat", "components")
-QUERIES: Final = (*POINTS, *map_shapes.LAYERS)
+DRAWN: Final = (*POINTS, *map_shapes.LAYERS)
+"""Queries that give tiles; the others have features only."""
+QUERIES: Final = tuple(dict.fromkeys((*DRAWN, *feature_sources.TYPES)))
 DEEPEST: Final = 22
 ANYONE: Final = "anyone"
 
@@ -18,7 +20,9 @@ ANYONE: Final = "anyone"
 class Layer:
     """A layer of the map: which query fills it, at which zooms, what its features tell, who may see it.
 
-    ``see`` is a permission or ``anyone``. ``legend`` entries have ``value``, ``label`` (zh, en), ``colour``, ``shape``.
+    ``see`` is a permission or ``anyone``. ``fields`` are those of its tiles; ``features`` the properties of what
+    may be taken out of it (gis.features), none where nothing may. ``legend`` entries have ``value``, ``label`` (zh,
+    en), ``colour``, ``shape``.
     """
 
     code: str
@@ -28,13 +32,14 @@ class Layer:
     see: str
     fields: Mapping[str, Mapping[str, str]]
     legend: tuple[Mapping[str, Any], ...]
+    features: Mapping[str, Mapping[str, str]]
 
     def body(self) -> dict[str, Any]:
         """As the API tells it."""
         return {
             "code": self.code,
             "name": dict(self.name),
-            "tiles": f"/tiles/{self.code}/{{z}}/{{x}}/{{y}}.mvt",
+            "tiles": f"/tiles/{self.code}/{{z}}/{{x}}/{{y}}.mvt" if self.query in DRAWN else None,
             "zooms": list(self.zooms),
             "fields": {name: dict(words) for name, words in self.fields.items()},
             "legend": [dict(entry) for entry in self.legend],
@@ -53,10 +58,14 @@ def parse_layer(body: Mapping[str, Any]) -> Layer:
         raise errors.DefinitionBad(where=f"{code}.zooms", why=f"two whole numbers from 0 to {DEEPEST}, ascending")
     fields = body.get("fields", {})
     legend = body.get("legend", [])
-    for where, words in [("name", body["name"]), *fields.items(), *((e.get("value"), e.get("label")) for e in legend)]:
+    features = body.get("features", {})
+    if unknown := sorted(features.keys() - feature_sources.TYPES.get(query, {}).keys()):
+        raise errors.DefinitionBad(where=f"{code}.features", why=f"{query} has no {', '.join(unknown)}")
+    told = [("name", body["name"]), *fields.items(), *features.items()]
+    for where, words in [*told, *((e.get("value"), e.get("label")) for e in legend)]:
         if not isinstance(words, Mapping) or not {"zh", "en"} <= words.keys():
             raise errors.DefinitionBad(where=f"{code}.{where}", why="needs words in zh and en")
-    return Layer(code, body["name"], query, (low, high), see, fields, tuple(legend))
+    return Layer(code, body["name"], query, (low, high), see, fields, tuple(legend), features)
 
 
 def layers(tx: Connection) -> dict[str, Layer]:

@@ -125,6 +125,12 @@ class Rulebook:
             raise errors.DefinitionUnknown(kind="workflow", code=code)
         return found
 
+    def category_names(self, catalogue: str, kind: str, code: str) -> tuple[str, str, str]:
+        """A category's name, and its group's code and name. A catalogue out of force no longer names its codes: then
+        the code itself is still the fact."""
+        found = self.catalogues[catalogue].find(kind, code) if catalogue in self.catalogues else None
+        return (found.name, found.group_code, found.group_name) if found else (code, code[:2], "")
+
     def flow_for(
         self, kind: CaseKind, category: Category, place: Place, channel: str, self_handled: bool, ruled: str
     ) -> Workflow:

@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     DateTime,
     Double,
     Uuid,
@@ -131,7 +132,7 @@ def live(tx: Connection, scope: Scope, now: datetime | None = None) -> list[Live
     rows = tx.execute(
         select(position_live, staff.c.name)
         .join(staff, staff.c.id == position_live.c.inspector_id)
-        .where(position_live.c["at"] > moment - GONE_AFTER, _covered(scope))
+        .where(shown(scope, moment))
         .order_by(staff.c.name, position_live.c.inspector_id)
     ).all()
     moving = _moving(tx, moment)
@@ -150,6 +151,11 @@ def live(tx: Connection, scope: Scope, now: datetime | None = None) -> list[Live
         )
         for row in rows
     ]
+
+
+def shown(scope: Scope, now: datetime) -> ColumnElement[bool]:
+    """The rows of ``position_live``, joined with ``staff``, that :func:`live` shows."""
+    return and_(position_live.c["at"] > now - GONE_AFTER, _covered(scope))
 
 
 def online(tx: Connection, scope: Scope, at: datetime) -> int:

@@ -7,9 +7,12 @@ import hashlib
 import io
 import random
 import re
+import sqlite3
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +25,8 @@ import yaml
 from PIL import Image
 from sqlalchemy import insert, literal, select, text
 
-from api import live
+from api import live, selection
+from api.access import Throttle
 from gis import cases, definitions, events, files, geometry, measures, people, personal
 from gis.case_rows import Photo
 from gis.search import CaseFilter
@@ -51,6 +55,7 @@ NOBODYS = "01890000-0000-7000-8000-000000000000"
 # Routes that need a login and show no case, each a decision. Every other one is walked below.
 CASELESS = {
     *("POST /api/logout", "GET /api/me", "PUT /api/media/{sha256}", "GET /api/layers"),
+    "GET /api/selection/layers",
     *("GET /api/components", "GET /api/components/{code}", "GET /api/grids/{code}", "GET /api/divisions"),
     *("GET /api/departments", "GET /api/workflows/{code}", "POST /api/positions", "GET /api/positions/live"),
     *("POST /api/imports/{kind}", "GET /api/imports/{run_id}"),
@@ -628,6 +633,47 @@ class Walk:
             assert set(re.findall(r"RH\d{8}-\d{6}", page)) == expected, (self.person.name, query)
             assert all(row.description not in page for row in self.hidden)
 
+    def selections(self) -> None:
+        """The whole town drawn as a box: the cases of the list, paged, counted and taken out."""
+        town = {"type": "bbox", "bbox": [-180, -90, 180, 90]}
+        for query, keep in QUERIES.items():
+            asked = {"layer": "cases", "geometry": town, "filter": dict([query.split("=")] if query else [])}
+
+            def told(path: str, asked: Any = asked, **more: Any) -> Any:
+                answer = self.service.post(f"/api/selection{path}", json=asked | more, headers=self.person.headers)
+                assert answer.status_code == 200, (self.person.name, answer.text)
+                return answer.json()
+
+            if "case.view" not in self.person.permissions:
+                answer = self.service.post("/api/selection", json=asked, headers=self.person.headers)
+                assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), self.person.name
+                return
+            found, cursor = [], ""
+            while cursor is not None:
+                page = told("", limit=17, cursor=cursor)
+                found, cursor = found + [one["id"] for one in page["items"]], page["next"]
+            self.expect(found, keep, f"selection {query}")
+            counted = told("/statistics")
+            assert counted["total"] == len(found), (self.person.name, query)
+            villages = {one["value"]: one["count"] for one in counted["groups"]["village"]}
+            assert villages == Counter(row.village_code for row in self.visible if keep(row))
+        for row, visible in self.some:
+            around = {"type": "buffer", "metres": 1, "layer": "cases", "feature": str(row.id)}
+            body = {"layer": "divisions", "geometry": around}
+            answer = self.service.post("/api/selection", json=body, headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+
+    def taken_out(self) -> None:
+        selection._downloads = Throttle(per_minute=300)
+        if "case.view" not in self.person.permissions:
+            return
+        for query in ("", "status=open"):
+            asked = {"layer": "cases", "filter": dict([query.split("=")] if query else [])}
+            answer = self.service.post("/api/selection/download", json=asked, headers=self.person.headers)
+            self.expect([one["id"] for one in answer.json()["features"]], QUERIES[query], "download")
+            file = self.service.get(f"/api/maps/geopackage?layers=cases&{query}", headers=self.person.headers)
+            self.expect(geopackage_ids(file.content), QUERIES[query], "geopackage")
+
     def stream(self) -> None:
         for query in ("", "status=open"):
             with live.db.transaction() as tx:
@@ -641,6 +687,15 @@ class Walk:
             # Of a case one may not see, nothing but that it is none of one's own.
             seen = {str(row.id) for row in self.visible}
             assert all(m.data.keys() == {"id"} and m.data["id"] not in seen for m in messages if m.event != "case")
+
+
+def geopackage_ids(content: bytes) -> list[str]:
+    """The features of a GeoPackage's cases."""
+    with tempfile.NamedTemporaryFile(suffix=".gpkg") as file:
+        file.write(content)
+        file.flush()
+        with closing(sqlite3.connect(file.name)) as book:
+            return [row[0] for row in book.execute("select feature_id from cases")]
 
 
 #: Every route that shows cases: the permission it needs, and how it is walked.
@@ -678,6 +733,10 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "POST /api/intake/caller": ("personal.unmask", Walk.callers),
     "GET /api/intake/exceptions": ("exception.manage", Walk.exceptions),
     "GET /api/maps/folium": ("export.make", Walk.folium),
+    "POST /api/selection": ("map.view", Walk.selections),
+    "POST /api/selection/statistics": ("map.view", Walk.selections),
+    "POST /api/selection/download": ("export.make", Walk.taken_out),
+    "GET /api/maps/geopackage": ("export.make", Walk.taken_out),
     "GET /api/stream": ("case.view", Walk.stream),
     "GET /api/duty-list/replay": ("case.view", Walk.replays),
 }
