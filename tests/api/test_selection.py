@@ -223,12 +223,7 @@ def test_who_may_have_what(client, login, cases):
         ("", {"layer": "divisions", "filter": {"synthetic": "perhaps"}}, 400, "bad_filter"),
         ("", {"layer": "cases", "cursor": "eA"}, 400, "bad_cursor"),
         ("", {"layer": "cases", "geometry": {"type": "bbox", "bbox": [1, 2, 3]}}, 422, "bad_geometry"),
-        (
-            "",
-            {"layer": "cases", "geometry": {"type": "buffer", "metres": 1, "layer": "cases", "feature": "x"}},
-            404,
-            "not_found",
-        ),
+        ("", {"layer": "cases", "geometry": nobodys}, 404, "not_found"),
     ):
         answer = client.post(f"/api/selection{path}", json=body, headers=inspector)
         assert (answer.status_code, answer.json()["code"]) == (status, code), (path, body, answer.text)
