@@ -66,6 +66,19 @@ def _told(key: str) -> Callable[[Item, str], Cell]:
     return lambda item, language: item[key][language] if item[key] else ""
 
 
+def _shown_light(item: Item, language: str) -> Cell:
+    """The light a list shows: that of the stage's own limit where it has one, else that of handling."""
+    return _in(_LIGHTS[item["light"] if item["stage_light"] == "none" else item["stage_light"]], language)
+
+
+def _tags(item: Item, language: str) -> Cell:
+    return ("、" if language == "zh" else ", ").join(name[language] for name in item["tag_names"])
+
+
+def _yes(key: str) -> Callable[[Item, str], Cell]:
+    return lambda item, language: _in(("是", "yes"), language) if item[key] else ""
+
+
 def _worded(key: str, words: Mapping[Any, Words]) -> Callable[[Item, str], Cell]:
     def value(item: Item, language: str) -> Cell:
         return _in(words[item[key]], language) if item[key] in words else str(item[key])
@@ -98,11 +111,18 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "status": Column(("状态", "Status"), _worded("status", _STATUSES)),
     "state": Column(("环节", "State"), _told("state_name")),
     "severity": Column(("紧急程度", "Severity"), _worded("severity", _SEVERITIES)),
-    "light": Column(("时限灯", "Light"), _worded("light", _LIGHTS)),
+    "light": Column(("时限灯", "Light"), _shown_light),
+    "handling_light": Column(("处置灯", "Handling light"), _worded("light", _LIGHTS)),
+    "stage_light": Column(("环节灯", "Stage light"), _worded("stage_light", _LIGHTS)),
     "remaining": Column(("剩余", "Time left"), _told("remaining")),
     "reported": Column(("上报时间", "Reported"), _time("reported_at")),
     "due": Column(("处置时限", "Due"), _time("due_at")),
+    "stage_due": Column(("环节时限", "Stage due"), _time("stage_due_at")),
     "closed": Column(("结案时间", "Closed"), _time("closed_at")),
+    "assignee": Column(("经办人", "Assignee"), _named("assignee")),
+    "tags": Column(("专项", "Special actions"), _tags),
+    "supervised": Column(("督办", "Supervised"), _yes("supervised")),
+    "urged": Column(("催办次数", "Urged"), _plain("urge_count")),
     "rework": Column(("返工次数", "Reworks"), _plain("rework_count")),
     "component": Column(("部件编码", "Component"), _plain("component_code")),
     "lon": Column(("经度", "Longitude"), _plain("lon")),

@@ -31,6 +31,7 @@ def course(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
         "seq": of["seq"],
         "now": now,
         "line": _line(line) if line else None,
+        "clocked": any(action.clock == "start" for action in (flow.start, *flow.actions.values())),
         "stages": [
             {
                 "state": stay.state,

@@ -67,6 +67,7 @@ def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, A
         "next_due_at": _iso(of["next_due_at"]),
         "awaits": of["awaits"],
         "tags": of["tags"],
+        "tag_names": [_tag_name(book, tag) for tag in of["tags"]],
         "assignee": _person(of["assignee_id"], of["assignee_name"]),
         "rework_count": of["rework_count"],
         "urge_count": of["urge_count"],
@@ -95,6 +96,7 @@ def detail(
     doable = available(flow, of, caller.roles_on(of)) if "case.act" in caller.permissions else []
     guarded = {name for action in doable for name in action.guard_names}
     known = case_changes.facts(tx, of, guarded, now)
+    now_doable = [a for a in doable if blocked(a, known) is None]
     return item(tx, book, row, now) | {
         "query_code": of["query_code"],
         "routing": of["routing"],
@@ -114,7 +116,7 @@ def detail(
         "extra": of["extra"],
         "facts": of["facts"],
         "timer": _timer(flow, of),
-        "tasks": [_task(task, caller) for task in case_tasks.of_case(tx, of["id"])],
+        "tasks": [_task(task, caller, now_doable) for task in case_tasks.of_case(tx, of["id"])],
         "links": [_link(tx, book, link) for link in register.links(tx, caller, of)],
         "codes": [{"channel": r.channel, "code": r.code} for r in register.codes(tx, of["id"])],
         "closing_conditions": _closing_conditions(tx, book, of),
@@ -166,6 +168,11 @@ def category_of(book: Rulebook, of: Mapping[str, Any]) -> dict[str, str]:
     name, group_code, group_name = book.category_names(of["catalogue"], kind, code)
     names = {"name": name, "group_code": group_code, "group_name": group_name}
     return {"catalogue": of["catalogue"], "kind": kind, "code": code} | names
+
+
+def _tag_name(book: Rulebook, tag: str) -> dict[str, str]:
+    known = book.campaigns.get(tag)
+    return dict(known.name) if known else {"zh": tag, "en": tag}
 
 
 def _department(of: Mapping[str, Any]) -> dict[str, str] | None:
@@ -222,6 +229,7 @@ def action(of: Action, block: Label | None = None) -> dict[str, Any]:
         "bulk": of.bulk,
         "to_state": of.target,
         "effect": dict(of.effect),
+        "answers": sorted({ended.kind for ended in of.closes}) if of.target == "=" else [],
         "blocked": dict(block) if block else None,
         "fields": [_field(f) for f in of.fields],
     }
@@ -251,7 +259,7 @@ def _timer(flow: Workflow, of: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"at": _iso(of["wake_at"]), "action": action.code, "name": dict(action.name)}
 
 
-def _task(task: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+def _task(task: Mapping[str, Any], caller: Caller, doable: Sequence[Action]) -> dict[str, Any]:
     return {
         "id": str(task["id"]),
         "kind": task["kind"],
@@ -265,6 +273,7 @@ def _task(task: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
         "closed_at": _iso(task["closed_at"]),
         "result": task["result"],
         "mine": case_tasks.is_mine(task, caller),
+        "actions": [a.code for a in doable if case_tasks.ends(a, task, caller)],
     }
 
 

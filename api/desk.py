@@ -102,6 +102,16 @@ def task_cases(
     return {"items": [case_views.item(tx, book, row, now) for row in rows], "next": following}
 
 
+@router.get("/api/cases/choices")
+def choices(caller: Viewer, tx: Tx) -> dict[str, Any]:
+    """What a list can be filtered by beside codes that everybody knows: special actions, and who holds a case."""
+    campaigns = sorted(rulebook(tx).campaigns.values(), key=lambda one: (one.ends, one.code), reverse=True)
+    return {
+        "tags": [{"code": one.code, "name": dict(one.name)} for one in campaigns],
+        "assignees": search.assignees(tx, caller),
+    }
+
+
 # --- Filters kept under a name ----------------------------------------------------------------------------------
 
 

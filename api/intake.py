@@ -148,7 +148,7 @@ def known_caller(body: Phone, caller: Unmasker, tx: Tx) -> dict[str, Any]:
     """What is known of a number: earlier cases within the caller's rights, and entries on the register."""
     return {
         "earlier": _items(tx, tx.execute(intake_form.earlier_of_phone(caller, body.phone)).all()),
-        "exceptions": intake_form.exceptions(tx, caller, body.phone),
+        "exceptions": _entries(tx, intake_form.exceptions(tx, caller, body.phone)),
     }
 
 
@@ -187,9 +187,26 @@ class Block(BaseModel):
 
 
 @router.get("/api/intake/exceptions")
-def exceptions(caller: Keeper, tx: Tx) -> dict[str, Any]:
-    """The register: who is blocked, what was promised. No number can be read from it."""
-    return {"items": intake_form.exceptions(tx, caller)}
+def exceptions(caller: Keeper, tx: Tx, lifted: bool = False) -> dict[str, Any]:
+    """The register: who is blocked, what was promised; or what of it was lifted. No number can be read from it."""
+    return {"items": _entries(tx, intake_form.exceptions(tx, caller, lifted=lifted))}
+
+
+@router.post("/api/intake/exceptions/find")
+def exceptions_of(body: Phone, caller: Keeper, tx: Tx) -> dict[str, Any]:
+    """The entries of a number that are in force."""
+    return {"items": _entries(tx, intake_form.exceptions(tx, caller, body.phone))}
+
+
+def _entries(tx: Tx, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries with the names of the fields that were promised."""
+    known = rulebook(tx).forms.values()
+    for entry in found:
+        form = forms.find(known, entry.pop("case_kind") or "", entry.pop("channel") or "")
+        names = entry["reason"].split("、") if entry["kind"] == "commitment" else []
+        labels = {name: dict(form.fields[name].label) for name in names if form and name in form.fields}
+        entry["fields"] = [labels.get(name, {"zh": name, "en": name}) for name in names]
+    return found
 
 
 @router.post("/api/intake/exceptions", status_code=201)

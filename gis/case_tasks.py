@@ -167,6 +167,14 @@ def is_mine(task: Mapping[str, Any], caller: Caller) -> bool:
     )
 
 
+def ends(action: Action, task: Mapping[str, Any], caller: Caller) -> bool:
+    """Whether the action, taken by the caller, would end this task."""
+    return task["state"] == "open" and any(
+        ended.kind == task["kind"] and (not ended.mine or _of_town(caller) or is_mine(task, caller))
+        for ended in action.closes
+    )
+
+
 def departments_of(caller: Caller) -> Collection[str]:
     """The departments the caller acts for."""
     return {g.scope_code for g in caller.grants if g.scope == "department"}
@@ -178,6 +186,10 @@ def _open(case_id: UUID, kind: str) -> list[ColumnElement[bool]]:
 
 def _held_by(caller: Caller) -> ColumnElement[bool]:
     """The caller's tasks; somebody of the whole town answers for whoever holds it."""
-    if any(g.scope == "town" for g in caller.grants):
+    if _of_town(caller):
         return case_task.c.id.is_not(None)
     return or_(case_task.c.assignee_id == caller.id, case_task.c.department_code.in_(sorted(departments_of(caller))))
+
+
+def _of_town(caller: Caller) -> bool:
+    return any(g.scope == "town" for g in caller.grants)

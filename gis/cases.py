@@ -39,7 +39,7 @@ from gis.intake_form import Promise, Told
 from gis.people import SYSTEM, Caller
 from gis.routing import RoutingFacts
 from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, pinned, rulebook
-from gis.search import ZONE
+from gis.search import ZONE, visible_cases
 from gis.tables import case, case_event, component, department
 from gis.workflow import Action, Step
 
@@ -237,9 +237,7 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
     if told.external:
         known = intake_form.first_of(tx, sent.channel, told.external)
         if known is not None:
-            first = _again(tx, known, None)
-            assert first is not None  # a case is never deleted
-            return first
+            return _known_elsewhere(tx, caller, sent.channel, told.external, known)
     flow = book.flow_for(kind, category, place, sent.channel, sent.self_handled, routing.workflow)
     prefix = kind.number_prefix or book.number_prefix
     facts = {
@@ -399,6 +397,18 @@ def _more(tx: Connection, book: Rulebook, sent: Report, facts: Mapping[str, Any]
         others = (code for code in helpers if code != facts["department_code"])
         found["co_departments"] = list(dict.fromkeys([*facts["co_departments"], *others]))
     return found
+
+
+def _known_elsewhere(tx: Connection, caller: Caller, channel: str, external: str, known: UUID) -> Receipt:
+    """The first receipt of a number its channel has used before: only for those who may see that case.
+
+    Raises ``ExternalTaken``.
+    """
+    if tx.execute(visible_cases(caller).where(case.c.id == known).with_only_columns(case.c.id)).first() is None:
+        raise errors.ExternalTaken(channel=channel, code=external)
+    first = _again(tx, known, None)
+    assert first is not None  # a case is never deleted
+    return first
 
 
 def _again(tx: Connection, case_id: UUID, digest: bytes | None) -> Receipt | None:
@@ -590,6 +600,8 @@ def _do_tasks(
         if place is not None:
             result["distance_m"] = round(geometry.distance_m(after["lon"], after["lat"], *place))
         case_tasks.close_tasks(tx, action, after, caller, result)
+        if any(ended.kind == "commitment" and ended.state == "done" for ended in action.closes):
+            intake_form.keep_promises(tx, caller, after["id"], action.name["zh"])
     if after["department_code"] != before["department_code"]:
         case_tasks.hand_on(tx, before, after)
     if action.opens:

@@ -205,6 +205,13 @@ CommitmentBroken = _problem(
     "该来电人有逾期未兑现的承诺，不再容缺受理",
     "The caller has broken a commitment; nothing may be handed in later",
 )
+ExternalTaken = _problem(
+    "ExternalTaken",
+    "external_taken",
+    409,
+    "这个外部编号已有案件，不在您的权限内；请联系指挥中心",
+    "This number has a case already, which is not yours to see; ask the command centre",
+)
 SealBroken = _problem("SealBroken", "seal_broken", 500, "个人信息无法解密", "The personal data cannot be opened")
 
 # Definitions and imports

@@ -211,19 +211,39 @@ def lift(tx: Connection, by: Caller, entry: UUID, reason: str) -> None:
         raise errors.NotFound(exception=str(entry))
 
 
-def exceptions(tx: Connection, caller: Caller, phone: str | None = None, limit: int = 200) -> list[dict[str, Any]]:
-    """Entries not lifted, the newest first: {id, kind, reason, until, by, created_at, number}; of one number if given.
+def keep_promises(tx: Connection, by: Caller, case_id: UUID, reason: str) -> None:
+    """Lift what was promised for a case: the material has come, whether or not it was in time."""
+    tx.execute(
+        update(intake_exception)
+        .where(
+            intake_exception.c.case_id == case_id,
+            intake_exception.c.kind == "commitment",
+            intake_exception.c.lifted_at.is_(None),
+        )
+        .values(lifted_at=func.now(), lifted_by=by.name, lift_reason=reason)
+    )
 
-    No number can be read from them, and a case only by who may see it.
+
+def exceptions(
+    tx: Connection, caller: Caller, phone: str | None = None, *, lifted: bool = False, limit: int = 200
+) -> list[dict[str, Any]]:
+    """Entries in force, or those lifted, the newest first; of one number if given.
+
+    Each {id, kind, reason, until, in_time, by, created_at, case_id, number, case_kind, channel, lifted_at, lifted_by,
+    lift_reason}; ``in_time``: its last day has not passed. No number can be read from them, and a case only by who may
+    see it.
     """
-    mine = visible_cases(caller).with_only_columns(case.c.id, case.c.number).subquery()
+    columns = (case.c.id, case.c.number, case.c.kind, case.c.channel)
+    mine = visible_cases(caller).with_only_columns(*columns).subquery()
+    ended = intake_exception.c.lifted_at
     wanted = (
-        select(intake_exception, mine.c.number.label("number"))
+        select(intake_exception, mine.c.id.label("seen"), mine.c.number, mine.c.kind.label("case_kind"), mine.c.channel)
         .join(mine, mine.c.id == intake_exception.c.case_id, isouter=True)
-        .where(intake_exception.c.lifted_at.is_(None))
-        .order_by(intake_exception.c.created_at.desc(), intake_exception.c.id)
+        .where(ended.is_not(None) if lifted else ended.is_(None))
+        .order_by((ended if lifted else intake_exception.c.created_at).desc(), intake_exception.c.id)
         .limit(limit)
     )
+    today = datetime.now(ZONE).date()
     if phone is not None:
         wanted = wanted.where(intake_exception.c.subject == personal.pseudonym(phone))
     return [
@@ -232,9 +252,16 @@ def exceptions(tx: Connection, caller: Caller, phone: str | None = None, limit: 
             "kind": row.kind,
             "reason": row.reason,
             "until": row.until.isoformat(),
+            "in_time": row.until >= today,
             "by": row.by,
             "created_at": row.created_at,
+            "case_id": str(row.seen) if row.seen else None,
             "number": row.number,
+            "case_kind": row.case_kind,
+            "channel": row.channel,
+            "lifted_at": row.lifted_at,
+            "lifted_by": row.lifted_by,
+            "lift_reason": row.lift_reason,
         }
         for row in tx.execute(wanted)
     ]

@@ -93,7 +93,7 @@ HABITS = {
     "score": 96.0,
     # What takes a decision of its own is left to those who play it; what runs out by itself does.
     **dict.fromkeys(("ask_supplement", "merge", "follow", "tag", "forward_closing", "force_close", "appeal"), 0.0),
-    **dict.fromkeys(("add_assist", "add_summon", "wake"), 0.0),
+    **dict.fromkeys(("add_assist", "add_summon", "wake", "hand_in"), 0.0),
 }
 #: Median time a case waits in a state and how wide it spreads (sigma of the logarithm).
 PACE: dict[str, tuple[timedelta, float]] = {

@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     and_,
+    any_,
     bindparam,
     false,
     func,
@@ -34,7 +35,7 @@ from gis import errors
 from gis.db import Connection
 from gis.geometry import pixel_bounds
 from gis.people import Caller, Scope
-from gis.tables import case, department, division, staff
+from gis.tables import case, case_code, department, division, staff
 
 LIGHTS = ("green", "yellow", "red", "none")
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -99,7 +100,8 @@ class CaseFilter:
     """Which cases: one meaning for list, count, map, heat, stream and export. Empty fields do not restrict.
 
     ``category`` holds ``kind:prefix`` forms such as ``event:05``; ``since``/``until`` bound ``reported_at`` (until is
-    exclusive); ``awaits`` holds roles, ``stage_light`` is the light of the stage's own limit; ``bbox`` is west, south,
+    exclusive); ``q`` is a number, a query code or another system's number, else words of description or address;
+    ``awaits`` holds roles, ``stage_light`` is the light of the stage's own limit; ``bbox`` is west, south,
     east, north in EPSG:4490 degrees, edges included, grown to whole world pixels (11 cm) so that map and list agree.
     """
 
@@ -228,9 +230,11 @@ def _category_clause(text_form: str) -> ColumnElement[bool]:
 
 
 def _text_clause(q: str) -> ColumnElement[bool]:
+    # As an array, so that the index on the id serves it whatever stands beside it.
+    theirs = case.c.id == any_(func.array(select(case_code.c.case_id).where(case_code.c.code == q).scalar_subquery()))
     if len(q) > 4 and q.isascii() and any(c.isdigit() for c in q) and " " not in q:
-        return or_(case.c.number.startswith(q.upper(), autoescape=True), case.c.query_code == q.upper())
-    return or_(case.c.description.contains(q, autoescape=True), case.c.address.contains(q, autoescape=True))
+        return or_(case.c.number.startswith(q.upper(), autoescape=True), case.c.query_code == q.upper(), theirs)
+    return or_(case.c.description.contains(q, autoescape=True), case.c.address.contains(q, autoescape=True), theirs)
 
 
 def _parse_words(text_form: str) -> tuple[str, ...]:
@@ -398,6 +402,18 @@ def count(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetime | No
 def some(tx: Connection, caller: Caller, ids: Sequence[UUID]) -> Sequence[Any]:
     """Those of the named cases that the caller may see, with names beside them."""
     return tx.execute(named(visible_cases(caller).where(case.c.id.in_(ids)))).all()
+
+
+def assignees(tx: Connection, caller: Caller) -> list[dict[str, Any]]:
+    """Who holds, or held last, a case the caller may see: {id, name, department}, by department and name."""
+    held = visible_cases(caller).where(case.c.assignee_id == staff.c.id).with_only_columns(literal(1)).correlate(staff)
+    rows = tx.execute(
+        select(staff.c.id, staff.c.name, department.c.name.label("department"))
+        .join(department, department.c.code == staff.c.department_code, isouter=True)
+        .where(held.exists())
+        .order_by(department.c.code, staff.c.name, staff.c.id)
+    )
+    return [{"id": str(row.id), "name": row.name, "department": row.department} for row in rows]
 
 
 def matching(tx: Connection, caller: Caller, wanted: CaseFilter, ids: Sequence[UUID], now: datetime) -> set[UUID]:

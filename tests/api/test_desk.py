@@ -5,6 +5,7 @@ import io
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
 import openpyxl
@@ -12,8 +13,8 @@ import pytest
 from sqlalchemy import insert, select, text, update
 
 from api import desk, live
-from gis import people, saved_filters
-from gis.tables import audit, case, case_task
+from gis import people, saved_filters, search
+from gis.tables import audit, case, case_task, staff
 
 # Whose turn a state is in the town's flows, said again by hand.
 TURN = {
@@ -271,12 +272,38 @@ def test_an_excel_export_opens_with_text_as_text(client, login, cases):
     assert "/desk/cases?status=open" in about["Open the list"]
 
 
-def test_an_export_reads_on_over_its_pages(client, login, monkeypatch, cases):
+def test_an_export_reads_on_over_its_pages_and_says_what_the_list_shows(client, login, database, monkeypatch, cases):
+    """The light of a row is that of its stage where the stage has a limit; tags, assignee and stage limit go along."""
+    headers = login("shiftleader1")
+    with database.engine.begin() as tx:
+        holder = tx.execute(select(staff).where(staff.c.username == "inspector001")).one()
+        marks = {"tags": ["winter-2026"], "assignee_id": holder.id, "urge_count": 2, "seq": case.c.seq + 1}
+        tx.execute(update(case).where(case.c.id == cases["reported"][0]).values(marks))
+    told = client.get("/api/cases/choices", headers=headers).json()
+    named = {one["code"]: one["name"]["zh"] for one in told["tags"]}
+    assert named["winter-2026"] == "冬季环境整治专项（演示）"
+    assert [(one["id"], one["name"]) for one in told["assignees"]] == [(str(holder.id), holder.name)]
     monkeypatch.setattr(desk, "EXPORT_PAGE", 5)
-    answer = client.get("/api/cases/export?format=csv&columns=number", headers=login("shiftleader1"))
-    rows = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
-    numbers = [row[0] for row in rows[1 : rows.index([])]]
-    assert len(numbers) == len(set(numbers)) == N
+    answer = client.get("/api/cases/export?format=csv", headers=headers)
+    table = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    rows = {row[0]: dict(zip(table[0], row, strict=True)) for row in table[1 : table.index([])]}
+    listed = client.get("/api/cases?limit=100", headers=headers).json()["items"]
+    assert len(rows) == table.index([]) - 1 == len(listed) == N
+    words = {"red": "超期", "yellow": "将超期", "green": "按时", "none": "未计时"}
+    lights = {one["number"]: one["light"] if one["stage_light"] == "none" else one["stage_light"] for one in listed}
+    assert {number: row["时限灯"] for number, row in rows.items()} == {n: words[light] for n, light in lights.items()}
+    assert set(lights.values()) >= {"red", "yellow", "green"}
+    query = f"tag=winter-2026&assignee={holder.id}&urged=true&stage_light=red"
+    [item] = client.get(f"/api/cases?{query}", headers=headers).json()["items"]
+    one = rows[item["number"]]
+    assert (one["专项"], one["经办人"], one["催办次数"]) == ("冬季环境整治专项（演示）", holder.name, "2")
+    assert (one["环节灯"], one["处置灯"]) == ("超期", "未计时")
+    due = datetime.fromisoformat(item["stage_due_at"]).astimezone(search.ZONE)
+    assert one["环节时限"] == f"{due:%Y-%m-%d %H:%M:%S}"
+    kept = {"name": "专项", "query": query, "columns": ["tags"]}
+    saved = client.post("/api/saved-filters", json=kept, headers=headers).json()
+    assert dict(parse_qsl(saved["items"][-1]["query"])) == dict(parse_qsl(query))
+    client.delete(f"/api/saved-filters/{saved['id']}", headers=headers)
 
 
 def test_too_large_an_export_is_refused_and_noted(client, login, database, monkeypatch, cases):

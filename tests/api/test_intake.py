@@ -62,7 +62,7 @@ def test_bad_questions_are_named(client, login, spot, changes, status, code):
 def test_a_form_is_asked_for_and_judged(client, database, login, spot):
     schema = client.get("/api/forms", params={"kind": "case", "channel": "hotline"}).json()["form"]
     assert [f["name"] for f in schema["fields"]][:3] == ["order_no", "caller_name", "caller_phone"]
-    assert client.get("/api/forms", params={"channel": "sensor"}).json() == {"form": None}
+    assert client.get("/api/forms", params={"kind": "whistle", "channel": "leader"}).json() == {"form": None}
     headers = login("acceptor1")
     bare = client.post("/api/cases", json=a_report(spot, channel="hotline"), headers=headers)
     assert (bare.status_code, bare.json()["code"]) == (422, "form_invalid"), "a person who leaves it out left it empty"
@@ -138,10 +138,16 @@ def test_the_register_blocks_and_lets_go(client, login, spot):
     listed = client.get("/api/intake/exceptions", headers=keeper)
     assert [one["id"] for one in listed.json()["items"]] == [made.json()["id"]]
     assert "1380000" not in listed.text
+    for phone, entries in (("138 0000 1234", [made.json()["id"]]), ("13900001234", [])):
+        found = client.post("/api/intake/exceptions/find", json={"phone": phone}, headers=keeper).json()["items"]
+        assert [one["id"] for one in found] == entries
     lifted = client.post(
         f"/api/intake/exceptions/{made.json()['id']}/lift", json={"reason": "查明属实"}, headers=keeper
     )
     assert lifted.status_code == 204
+    assert client.get("/api/intake/exceptions", headers=keeper).json()["items"] == []
+    past = client.get("/api/intake/exceptions?lifted=true", headers=keeper).json()["items"]
+    assert [(one["id"], one["lift_reason"], one["in_time"]) for one in past] == [(made.json()["id"], "查明属实", True)]
     assert client.post("/api/cases", json=an_order(spot, order_no="2"), headers=acceptor).status_code == 201
 
 
@@ -158,6 +164,8 @@ def test_a_promise_is_taken_with_the_report(client, login, spot):
     assert [(one["kind"], one["until"], one["number"]) for one in entries] == [
         ("commitment", until, made.json()["number"])
     ]
+    assert entries[0]["fields"] == [{"zh": "举报线索照片", "en": "Photos as evidence"}]
+    assert entries[0]["case_id"] == made.json()["id"]
 
 
 def test_a_guide_answers_in_reports_and_in_words(client):

@@ -365,6 +365,12 @@ class Walk:
             by_department = {code: n for code, n in told["facets"]["department"].items() if code in DEPARTMENTS}
             assert by_department == Counter(row.department_code for row in chosen if row.department_code)
 
+    def choices(self) -> None:
+        told = [one["id"] for one in self.get("/api/cases/choices").json()["assignees"]]
+        assert sorted(told) == sorted({str(row.assignee_id) for row in self.visible if row.assignee_id}), (
+            self.person.name
+        )
+
     def details(self) -> None:
         for row, visible in self.some:
             answer = self.service.get(f"/api/cases/{row.id}", headers=self.person.headers)
@@ -578,6 +584,8 @@ class Walk:
                 answer = self.service.get(f"/api/codes/{code}", headers=self.person.headers)
                 assert answer.status_code == (200 if visible else 404), (self.person.name, code)
                 assert not visible or answer.json()["id"] == str(row.id)
+                listed = [one["id"] for one in self.get(f"/api/cases?q={code}").json()["items"]]
+                assert listed == [str(row.id)] * visible, (self.person.name, code)
 
     def told(self) -> None:
         for row, visible in self.some:
@@ -616,8 +624,10 @@ class Walk:
         assert [one["id"] for one in answer["earlier"]] == [str(r.id) for r in newest]
 
     def exceptions(self) -> None:
-        seen = {one["number"] for one in self.get("/api/intake/exceptions").json()["items"]}
-        assert seen - {None} == {row.number for row in self.visible}
+        found = self.service.post("/api/intake/exceptions/find", json={"phone": PHONE}, headers=self.person.headers)
+        for answer in (self.get("/api/intake/exceptions"), found):
+            seen = {(one["number"], one["case_id"]) for one in answer.json()["items"]}
+            assert seen - {(None, None)} == {(row.number, str(row.id)) for row in self.visible}
 
     def places(self) -> None:
         found = self.get("/api/places?q=RH2026&limit=50").json()["items"]
@@ -704,6 +714,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/workflow-moves/{move_id}/cases": ("definition.view", Walk.moves),
     "GET /api/cases": ("case.view", Walk.lists),
     "GET /api/cases/count": ("case.view", Walk.counts),
+    "GET /api/cases/choices": ("case.view", Walk.choices),
     "GET /api/cases/export": ("export.make", Walk.exports),
     "POST /api/cases/bulk": ("case.act", Walk.bulk),
     "POST /api/cases/bulk/actions": ("case.act", Walk.doable),
@@ -731,6 +742,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/cases/{case_id}/form": ("case.view", Walk.told),
     "POST /api/cases/{case_id}/unmask": ("personal.unmask", Walk.unmasking),
     "POST /api/intake/caller": ("personal.unmask", Walk.callers),
+    "POST /api/intake/exceptions/find": ("exception.manage", Walk.exceptions),
     "GET /api/intake/exceptions": ("exception.manage", Walk.exceptions),
     "GET /api/maps/folium": ("export.make", Walk.folium),
     "POST /api/selection": ("map.view", Walk.selections),

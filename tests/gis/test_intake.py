@@ -283,6 +283,61 @@ def test_a_promise_opens_a_task_and_a_broken_one_ends_promising(tx, acceptor, sp
     cases.report(tx, acceptor, an_order(spot, full, promise=Promise(("evidence",), until)))
 
 
+def test_a_kept_promise_is_lifted_with_its_task(tx, acceptor, spot):
+    """Whatever has become of the case: handing in ends the task and lifts the promise, in one step or not at all."""
+    until = TODAY + timedelta(days=5)
+    made, other = (
+        cases.report(tx, acceptor, an_order(spot, TIP | {"order_no": number}, promise=Promise(("evidence",), until)))
+        for number in ("kept", "owed")
+    )
+    plain = cases.report(tx, acceptor, an_order(spot, ORDER | {"order_no": "plain"}))
+    with pytest.raises(errors.GuardRefuses):
+        cases.act(tx, plain.id, "hand_in", acceptor, {"note": "照片三张"})
+    tx.execute(text("update intake_exception set until = :day"), {"day": TODAY - timedelta(days=1)})
+    with pytest.raises(errors.FieldMissing):
+        cases.act(tx, made.id, "hand_in", acceptor, {})
+    assert len(intake_form.exceptions(tx, acceptor)) == 2
+    cases.act(tx, made.id, "hand_in", acceptor, {"note": "照片三张"})
+    [left] = intake_form.exceptions(tx, acceptor)
+    assert left["number"] == other.number
+    task = tx.execute(select(case_task).where(case_task.c.case_id == made.id)).one()
+    assert (task.state, task.result["note"]) == ("done", "照片三张")
+    lifted = tx.execute(text("select lifted_by, lift_reason from intake_exception where lifted_at is not null")).one()
+    assert tuple(lifted) == (acceptor.name, "补交承诺材料")
+    with pytest.raises(errors.GuardRefuses):
+        cases.act(tx, made.id, "hand_in", acceptor, {"note": "again"})
+    ended = {"state": "closed", "status": "closed", "closed_at": datetime.now(UTC)}
+    tx.execute(update(case).where(case.c.id == other.id).values(ended))
+    cases.act(tx, other.id, "hand_in", acceptor, {"note": "结案后补交"})
+    cases.report(tx, acceptor, an_order(spot, TIP | {"order_no": "n"}, promise=Promise(("evidence",), until)))
+
+
+def test_another_ones_number_gives_nothing_away(tx, acceptor, spot):
+    """Who may not see the case of a number learns that it is taken, and nothing of the case."""
+    first = cases.report(tx, acceptor, an_order(spot))
+    beat = row_of(tx, first.id).duty_grid_code
+    everyone = (people.by_username(tx, f"inspector{n:03}") for n in range(1, 9))
+    inspector = next(one for one in everyone if beat not in one.scope.duty_grids)
+    with pytest.raises(errors.ExternalTaken) as refused:
+        cases.report(tx, inspector, an_order(spot))
+    body = str(refused.value.body())
+    assert not any(told in body for told in (first.query_code, first.number, str(first.id)))
+    mine = an_order(spot, ORDER | {"order_no": "mine"}, id=uuid4())
+    assert not cases.report(tx, inspector, mine).duplicate
+    again = cases.report(tx, inspector, an_order(spot, ORDER | {"order_no": "mine"}))
+    assert (again.id, again.duplicate) == (mine.id, True)
+
+
+def test_a_sensors_alarm_has_its_form(tx, acceptor, spot):
+    form = {"alarm_no": "A-1", "device_no": "YW-7", "device_type": "water"}
+    with pytest.raises(errors.FormInvalid):
+        cases.report(tx, acceptor, a_report(spot, channel="sensor", form=form))
+    sent = a_report(spot, channel="sensor", form=form | {"reading": "32 cm"})
+    made = cases.report(tx, acceptor, sent)
+    assert row_of(tx, made.id).extra["form"] == form | {"reading": "32 cm"}
+    assert cases.report(tx, acceptor, a_report(spot, channel="sensor", form=form | {"reading": "40 cm"})).duplicate
+
+
 def test_campaigns_are_proposed_and_only_fitting_tags_are_kept(tx, acceptor, spot):
     november = datetime(2026, 11, 20, tzinfo=UTC)
     asked = Asked(*spot, category_kind="event", category_code="0102")

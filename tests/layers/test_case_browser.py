@@ -208,8 +208,10 @@ Turn = tuple[str, str, Answers, str]
 
 def take(page: Page, action: str, answers: Answers, asks: bool) -> None:
     """One step by the page; where it ``asks`` for something, that is answered as its type wants it."""
-    button = page.locator(f"[data-do={action}]")
-    if not button.is_visible():
+    # Where the step answers a task of one's own, the task has a button for it.
+    owed = action in ("answer_urge", "arrive")
+    button = page.locator(f"[data-{'answer' if owed else 'do'}={action}]")
+    if not owed and not button.is_visible():
         page.locator("button.toggle[aria-expanded=false]").click()
     button.click()
     form = page.get_by_test_id("action-form")

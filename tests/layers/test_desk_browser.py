@@ -237,3 +237,26 @@ def test_every_screen_shows_the_list_and_axe_finds_nothing(
     assert row["height"] == pytest.approx(36, abs=1)
     assert axe_faults(seat.page) == []
     assert seat.faults == []
+
+
+def test_a_special_action_and_an_assignee_are_chosen_by_name(desk: Callable[..., Desk], town: Town) -> None:
+    component = town.ask("leader", "GET", "/api/components?limit=1")["items"][0]
+    told = {"category_kind": "component", "category_code": component["category_code"], "channel": "public"}
+    told |= {name: component[name] for name in ("catalogue", "lon", "lat")}
+    made = town.ask("leader", "POST", "/api/cases", told | {"description": "请先核实"})
+    verify = {"action": "verify", "payload": {"note": "请到现场"}}
+    holder = town.ask("acceptor1", "POST", f"/api/cases/{made['id']}/actions", verify)["assignee"]
+    seat = desk("shiftleader1", path="/desk/cases?status=open")
+    seat.page.get_by_role("button", name="更多筛选").click()
+    seat.page.locator("[data-menu=tag] .opener").click()
+    seat.page.get_by_role("checkbox", name="井盖安全专项（演示）").check()
+    expect(seat.page.locator("[data-chip=tag]")).to_contain_text("井盖安全专项（演示）")
+    seat.total(town.total("status=open&tag=manhole"))
+    seat.page.keyboard.press("Escape")
+    seat.page.get_by_test_id("clear").click()
+    seat.page.locator("[data-menu=assignee] .opener").click()
+    seat.page.get_by_role("checkbox", name=holder["name"]).check()
+    expect(seat.page.locator("[data-chip=assignee]")).to_contain_text(holder["name"])
+    seat.total(town.total(f"assignee={holder['id']}"))
+    expect(seat.page.locator(f"[data-case='{made['id']}']").first).to_be_visible()
+    assert seat.faults == []

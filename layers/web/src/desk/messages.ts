@@ -2,7 +2,7 @@ export const desk = {
   'desk.title': ['网格工作台', 'Case desk'],
   'desk.nav': ['工作台导航', 'Desk'],
   'desk.wall': ['大屏', 'Wall'],
-  'desk.search': ['查案号、描述或地址', 'Case number, description or address'],
+  'desk.search': ['查案号、外部编号、查询码、描述或地址', 'Any number or code, description, address'],
   'desk.skip': ['跳到内容', 'Skip to content'],
   'desk.forbidden': ['您的角色不能使用这个页面。需要时请联系安全管理员。', 'Your role may not use this page. Ask the security administrator if you need it.'],
   'desk.unknown': ['没有这个页面。', 'There is no such page.'],

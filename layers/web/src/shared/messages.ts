@@ -6,6 +6,7 @@ import { flows } from '../desk/flows/messages'
 import { intake } from '../desk/intake/messages'
 import { list } from '../desk/list/messages'
 import { desk } from '../desk/messages'
+import { register } from '../desk/register/messages'
 import { shift } from '../desk/shift/messages'
 import { wall } from '../wall/messages'
 
@@ -91,7 +92,7 @@ const common = {
   'filter.overdue.false': ['未超期', 'Not overdue'],
   'filter.awaits': ['待谁办理', 'Waits for'],
   'filter.stage_light': ['环节灯', 'Stage light'],
-  'filter.tag': ['标签', 'Tag'],
+  'filter.tag': ['专项', 'Special action'],
   'filter.assignee': ['经办人', 'Assignee'],
   'filter.parent': ['上级案件', 'Parent case'],
   'filter.supervised': ['督办', 'Supervision'],
@@ -167,7 +168,7 @@ const common = {
   'detail.due': ['时限', 'Due'],
   'detail.closed': ['结案', 'Closed'],
   'detail.noDepartment': ['尚未派遣', 'Not dispatched yet'],
-  'detail.noClock': ['尚未计时：立案后开始', 'No clock yet: it starts with filing'],
+  'detail.noClock': ['没有在计的处置时限', 'No handling limit is running'],
   'detail.left': ['还剩', 'Left'],
   'detail.severity': ['紧急程度', 'Severity'],
   'detail.rework': ['返工 {n} 次', 'Reworked {n} times'],
@@ -268,6 +269,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, definitions, flows, shift, wall }
+export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, shift, wall }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...definitions, ...flows, ...shift, ...wall }
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...shift, ...wall }

@@ -50,6 +50,8 @@ export const cases = {
   'case.beyond': ['工作日历尚未排到那一天，不作推算。', 'The working calendar does not reach that day; nothing is guessed.'],
   'case.late': ['{who}超时于', '{who} was late at'],
   'case.noLine': ['派遣后开始计时。', 'The clock starts with dispatch.'],
+  'case.noLine.stages': ['本流程不设处置总时限：从第一个环节起，每个环节各自计时。', 'This flow has no handling limit: from the first on, each stage has its own.'],
+  'case.noLine.ended': ['没有计过处置时限。', 'No handling limit ever ran.'],
   'case.stages': ['各环节用时', 'Time in each stage'],
   'case.clock.spoken': ['时限 {limit}，{start} 起算', 'Limit {limit}, from {start}'],
   'case.clock.cut': ['线长只画到时限的两倍', 'Drawn up to twice the limit'],

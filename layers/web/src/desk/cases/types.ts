@@ -22,6 +22,8 @@ export interface Action {
   effect: Two
   primary: boolean
   to_state: string
+  /** Kinds of tasks it is the answer to; empty where it moves the case on. */
+  answers: string[]
   fields: Field[]
   /** Why the action is refused now, whatever is filled in; null where it is not. */
   blocked?: Two | null
@@ -40,6 +42,8 @@ export interface Task {
   closed_at: string | null
   result: Record<string, unknown>
   mine: boolean
+  /** Codes of the actions by which I can end it now. */
+  actions: string[]
 }
 
 export interface Link {
@@ -101,6 +105,8 @@ export interface Course {
   seq: number
   now: string
   line: Line | null
+  /** Whether the flow has a handling limit at all; where it has none, only its stages are timed. */
+  clocked: boolean
   stages: Stage[]
   states: Record<string, Two>
   fields: Record<string, Record<string, { type: FieldType; label: Two; choices?: Record<string, Two> }>>

@@ -46,11 +46,10 @@ export function useDraft(code: string) {
   let storing: Promise<void> | null = null
 
   async function load(): Promise<void> {
-    const draft = await flowApi.draft(code).catch((error: unknown) => {
-      if (error instanceof ApiError && error.status === 404) return null
-      throw error
-    })
-    const newest = await newestVersion()
+    const [all, counts] = await Promise.all([flowApi.overview(), flowApi.running()])
+    const published = all.items.find((one) => one.kind === 'workflow' && one.code === code)
+    const drawn = published ? published.draft !== null : counts.drafts.some((one) => one.code === code)
+    const [draft, newest] = await Promise.all([drawn ? flowApi.draft(code) : null, published ? flowApi.body(code, published.newest.version) : null])
     if (newest) {
       base.value = newest.body
       baseVersion.value = newest.version
@@ -63,16 +62,6 @@ export function useDraft(code: string) {
     body.value = start
     if (mine && mine.revision === known) store()
     else localStorage.removeItem(keyOf(code))
-  }
-
-  async function newestVersion(): Promise<{ body: FlowBody; version: number } | null> {
-    try {
-      const [newest] = await flowApi.versions(code)
-      return newest ? { ...(await flowApi.body(code, newest.version)), version: newest.version } : null
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return null
-      throw error
-    }
   }
 
   watch(body, () => {

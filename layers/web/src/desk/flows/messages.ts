@@ -210,6 +210,7 @@ export const flows = {
   'flow.sim.over': ['按草稿会超时', 'Late by the draft'],
   'flow.sim.gone': ['草稿中没有', 'not in the draft'],
   'flow.sim.list': ['走不通的案件', 'Cases that deviate'],
+  'flow.sim.unseen.all': ['您的角色只配置流程、不查看案件：{n} 件计入数字，清单留空。请值班长或考核员等能看案件的同事打开本页核对。', 'Your role draws workflows and sees no cases: {n} are counted, none is listed. A colleague who may see cases, such as a shift leader or evaluator, can check them here.'],
   'flow.sim.unseen': ['另有 {n} 件您无权查看，只计入数字。', '{n} more you may not see; they are only counted.'],
   'flow.sim.case': ['案件', 'Case'],
   'flow.sim.reported': ['上报', 'Reported'],

@@ -123,5 +123,5 @@ export interface Receipt {
 
 export interface KnownCaller {
   earlier: CaseItem[]
-  exceptions: { id: string; kind: 'blocked' | 'commitment'; reason: string; until: string; number: string | null }[]
+  exceptions: { id: string; kind: 'blocked' | 'commitment'; reason: string; fields: Two[]; until: string; number: string | null }[]
 }

@@ -51,10 +51,17 @@ export interface Outcome {
   problem?: ProblemBody
 }
 
+/** What only the list can be filtered by: special actions, and who holds a case. */
+export interface Choices {
+  tags: { code: string; name: Two }[]
+  assignees: { id: string; name: string; department: string | null }[]
+}
+
 const code = encodeURIComponent
 
 export const listApi = {
   todo: (signal?: AbortSignal) => get<Todo>('/api/todo', signal),
+  choices: () => get<Choices>('/api/cases/choices'),
   page: (filter: string, order: string, cursor: string, limit: number, signal?: AbortSignal) =>
     get<CasePage>(`/api/cases${query(filter, `order=${order}`, `limit=${limit}`, cursor && `cursor=${code(cursor)}`)}`, signal),
   taskPage: (kind: string, filter: string, order: string, cursor: string, limit: number, signal?: AbortSignal) =>

@@ -2,12 +2,18 @@
 import { pick, t, word } from '../../shared/i18n'
 import { markOf, type Mark } from '../../shared/lights'
 import { shortTime } from '../../shared/time'
-import type { CaseItem, Light } from '../../shared/types'
+import type { CaseItem, Light, Two } from '../../shared/types'
 import { span } from '../cases/words'
 import type { ColumnCode } from './columns'
 
 /** A case as the list has it. */
-export type Row = CaseItem & { stage_due_at?: string | null; stage_light?: Light; next_due_at?: string | null }
+export type Row = CaseItem & {
+  stage_due_at?: string | null
+  stage_light?: Light
+  next_due_at?: string | null
+  assignee?: { name: string } | null
+  tag_names?: Two[]
+}
 
 /** The row's mark: the stage's light where the stage has a limit, else that of handling. */
 export const rowMark = (item: Row): Mark => markOf(item.stage_light && item.stage_light !== 'none' ? { ...item, light: item.stage_light } : item)
@@ -34,6 +40,9 @@ export function cellOf(item: Row, column: ColumnCode, now: number): string {
     case 'channel': return word('channel', item.channel)
     case 'reported': return shortTime(item.reported_at)
     case 'due': return shortTime(item.due_at)
+    case 'stage_due': return shortTime(item.stage_due_at ?? null)
+    case 'assignee': return item.assignee?.name ?? ''
+    case 'tags': return (item.tag_names ?? []).map(pick).join('、')
     case 'rework': return item.rework_count ? String(item.rework_count) : ''
     case 'grid': return item.unit_grid_code
     case 'duty_grid': return item.duty_grid_code

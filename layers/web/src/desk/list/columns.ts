@@ -16,7 +16,7 @@ export interface Column {
 
 export type ColumnCode =
   | 'left' | 'number' | 'category' | 'description' | 'village' | 'address' | 'department' | 'state' | 'severity'
-  | 'channel' | 'reported' | 'due' | 'rework' | 'grid' | 'duty_grid' | 'component'
+  | 'channel' | 'reported' | 'due' | 'stage_due' | 'assignee' | 'tags' | 'rework' | 'grid' | 'duty_grid' | 'component'
 
 export const COLUMNS: readonly Column[] = [
   { code: 'left', title: 'list.column.left', width: 8.5, grow: 0, rank: 1, exported: 'remaining' },
@@ -31,6 +31,9 @@ export const COLUMNS: readonly Column[] = [
   { code: 'channel', title: 'filter.channel', width: 5, grow: 0, rank: 9, exported: 'channel' },
   { code: 'reported', title: 'detail.reported', width: 6, grow: 0, rank: 8, exported: 'reported' },
   { code: 'due', title: 'detail.due', width: 6, grow: 0, rank: 12, exported: 'due' },
+  { code: 'stage_due', title: 'list.column.stage_due', width: 6, grow: 0, rank: 17, exported: 'stage_due' },
+  { code: 'assignee', title: 'filter.assignee', width: 5.5, grow: 0.5, rank: 18, exported: 'assignee' },
+  { code: 'tags', title: 'filter.tag', width: 7, grow: 1, rank: 19, exported: 'tags' },
   { code: 'rework', title: 'list.column.rework', width: 4, grow: 0, rank: 13, exported: 'rework' },
   { code: 'grid', title: 'filter.grid', width: 9, grow: 0, rank: 14, exported: 'grid' },
   { code: 'duty_grid', title: 'filter.duty_grid', width: 8, grow: 0, rank: 15, exported: 'duty_grid' },

@@ -5,6 +5,7 @@ export const list = {
   'list.column.number': ['案号', 'Number'],
   'list.column.description': ['描述', 'Description'],
   'list.column.address': ['地址', 'Address'],
+  'list.column.stage_due': ['环节时限', 'Stage due'],
   'list.column.rework': ['返工', 'Reworks'],
   'list.columns': ['列', 'Columns'],
 
