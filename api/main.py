@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import (
     access,
+    basemaps,
     board,
     case_page,
     cases,
@@ -30,8 +31,10 @@ from api import (
     intake,
     live,
     logs,
+    map_tools,
     maps,
     operations,
+    panoramas,
     phone,
     places,
     public,
@@ -39,6 +42,7 @@ from api import (
     reports,
     selection,
     shifts,
+    sketches,
     statistics,
     tiles,
     tracks,
@@ -54,6 +58,7 @@ _ROUTES = (
     *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
     *(selection,),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
+    *(basemaps, map_tools, sketches, panoramas),
 )
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login", "report")

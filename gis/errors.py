@@ -60,7 +60,7 @@ NotFound = _problem("NotFound", "not_found", 404, "没有找到", "Not found")
 CaseNotFound = _problem("CaseNotFound", "case_not_found", 404, "没有这个案件", "No such case")
 BadCursor = _problem("BadCursor", "bad_cursor", 400, "翻页位置无效", "The paging cursor is not valid")
 TooManyKept = _problem(
-    "TooManyKept", "too_many_kept", 422, "保存的筛选过多，请先删除一些", "Too many saved filters: delete some first"
+    "TooManyKept", "too_many_kept", 422, "保存的内容过多，请先删除一些", "Too many are kept: delete some first"
 )
 ExportTooLarge = _problem(
     "ExportTooLarge",
@@ -258,6 +258,22 @@ TownDiffers = _problem(
     "TownDiffers", "town_differs", 409, "镇数据与种子生成的不一致", "The town is not what its seed gives"
 )
 RowInvalid = _problem("RowInvalid", "row_invalid", 422, "数据行有误", "The row is not valid")
+
+# The map
+StaleSketch = _problem(
+    "StaleSketch",
+    "stale_sketch",
+    409,
+    "标绘已被改动，请先看新的版本",
+    "The sketch was changed since; look at the new version",
+)
+NotAPanorama = _problem(
+    "NotAPanorama",
+    "not_a_panorama",
+    422,
+    "全景图须为 2:1 的等距柱状图",
+    "A panorama is an equirectangular picture of 2:1",
+)
 
 # Service
 Unavailable = _problem(

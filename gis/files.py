@@ -96,9 +96,7 @@ def preview(folder: Path, cache: Path, sha256_hex: str, size: str) -> bytes:
         return path.read_bytes()
     except OSError:
         made = _scaled(read(folder, sha256_hex), PREVIEWS[size])
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, made)
+    write(path, made)
     return made
 
 
@@ -109,6 +107,19 @@ def _scaled(content: bytes, longest: int) -> bytes:
         kept = io.BytesIO()
         ImageOps.exif_transpose(picture).convert("RGB").save(kept, "JPEG", quality=82)
     return kept.getvalue()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Put bytes that can be made again under ``path``; a disk that does not take them only costs making them again."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
+
+
+def size(content: bytes) -> tuple[int, int]:
+    """Width and height of a picture in pixels. Raises ``NotAPhoto``."""
+    with _picture(content) as picture:
+        return picture.size
 
 
 def media_type(content: bytes) -> str:

@@ -26,6 +26,8 @@ PERMISSIONS = frozenset(
         "case.report",
         "case.act",
         "map.view",
+        "map.draw",
+        "panorama.manage",
         "position.send",
         "position.view",
         "statistics.view",

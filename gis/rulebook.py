@@ -14,6 +14,7 @@ from sqlalchemy import DateTime, bindparam, func, literal, literal_column, or_, 
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from gis import (
+    basemaps,
     campaigns,
     category_status,
     definitions,
@@ -71,6 +72,7 @@ definitions.register("binding", Bindings.from_body)
 definitions.register("case_kind", parse_case_kind)
 definitions.register("role", people.parse_roles)
 definitions.register("layer", map_layers.parse_layer)
+definitions.register(basemaps.KIND, basemaps.parse)
 definitions.register("duty_plan", duty.Plan.from_body)
 definitions.register(category_status.KIND, CategoryStatus.from_body)
 definitions.register("form", forms.parse)

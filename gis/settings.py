@@ -31,6 +31,13 @@ class Settings(BaseSettings):
     web_workers: int = Field(1, ge=1, le=64, description="API processes; each holds its own copy of the point store.")
     upload_limit_mb: int = Field(100, ge=1, description="Largest accepted upload; larger ones are refused early.")
     tile_cache_mb: int = Field(64, ge=0, description="Memory for finished map tiles, each API process; 0: none kept.")
+    map_hosts: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9.,:\-\[\] ]*$",
+        description="Hosts that basemap tiles may be fetched from, with commas; empty: the service asks no other.",
+    )
+    map_tokens: str = Field("", description="Keys of basemap sources as name=key, with commas; never sent to a page.")
+    map_cache_mb: int = Field(512, ge=0, description="Disk for basemap tiles fetched or drawn; 0: none kept.")
     session_hours: int = Field(12, ge=1, description="Life of a desk login.")
     embed_origin: str = Field(
         "",

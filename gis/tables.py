@@ -725,6 +725,66 @@ workflow_move_case = Table(
     Index("ix_workflow_move_case_waiting", "move_id", postgresql_where=text("outcome = 'waiting'")),
 )
 
+# --- What people keep on the map --------------------------------------------------------------------------------
+
+preference = Table(
+    "preference",
+    metadata,
+    Column("staff_id", Uuid, primary_key=True),
+    Column("name", Text, primary_key=True, comment="what it is about, such as wall.layers"),
+    Column("value", JSONB, nullable=False),
+    _now("changed_at"),
+    comment="how somebody has set up their pages, on whatever device",
+)
+
+sketch = Table(
+    "sketch",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("owner_id", Uuid, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("shared", Boolean, nullable=False, server_default=text("false"), comment="everybody may see it"),
+    Column("features", JSONB, nullable=False, comment="GeoJSON FeatureCollection, EPSG:4490 degrees"),
+    Column("version", Integer, nullable=False, server_default=text("1"), comment="raised by every change"),
+    _now("created_at"),
+    _now("changed_at"),
+    _time("deleted_at"),
+    Index("ix_sketch_owner", "owner_id"),
+    comment="what somebody drew on the map",
+)
+
+sketch_version = Table(
+    "sketch_version",
+    metadata,
+    Column("sketch_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("features", JSONB, nullable=False),
+    _now("changed_at"),
+    comment="a sketch as it was in each version",
+)
+
+panorama = Table(
+    "panorama",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
+    Column(
+        "heading", Double, nullable=False, server_default=text("0"), comment="where the picture's middle looks, degrees"
+    ),
+    Column("sha256", LargeBinary, comment="the equirectangular picture; none: drawn from the town's ground"),
+    Column("synthetic", Boolean, nullable=False, server_default=text("false")),
+    _time("taken_at"),
+    Column("made_by", Text, nullable=False),
+    _now("made_at"),
+    _time("deleted_at"),
+    _geometry("POINT"),
+    Index("ix_panorama_geom", "geom", postgresql_using="gist"),
+    CheckConstraint("synthetic or sha256 is not null", name="picture"),
+    comment="pictures all around, at a place",
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -86,6 +86,14 @@ CASELESS = {
     *("POST /api/workflow-write", "POST /api/workflow-bindings/audit", "POST /api/workflow-moves/plan"),
     *("GET /api/workflow-moves", "POST /api/workflow-moves", "GET /api/workflow-moves/{move_id}"),
     "POST /api/workflow-moves/{move_id}/halt",
+    # The ground, measuring, what people drew or set up for themselves, pictures of places; identify is walked.
+    *("GET /api/basemaps", "GET /api/basemaps/{code}/{z}/{x}/{y}", "POST /api/measure"),
+    *("GET /api/preferences/{name}", "PUT /api/preferences/{name}"),
+    *("GET /api/sketches", "GET /api/sketches/{sketch_id}/versions", "POST /api/sketches/{sketch_id}/versions"),
+    *(f"{method} /api/sketches/{{sketch_id}}" for method in ("GET", "PUT", "DELETE")),
+    *("GET /api/sketches/{sketch_id}/file", "POST /api/sketches/{sketch_id}/restore"),
+    *("GET /api/panoramas", "GET /api/panoramas/{panorama_id}/picture", "POST /api/panoramas/{panorama_id}/restore"),
+    *(f"{method} /api/panoramas/{{panorama_id}}" for method in ("PUT", "PATCH", "DELETE")),
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
