@@ -128,9 +128,9 @@ def lonlat_of_pixels(tile: Tile) -> tuple[Floats, Floats]:
     z, x, y = tile
     around = SIDE << z
     middle = np.arange(SIDE) + 0.5
-    lon: Floats = (x * SIDE + middle) * (360.0 / around) - 180.0
+    lon = (x * SIDE + middle) * (360.0 / around) - 180.0
     lat = np.degrees(np.arctan(np.sinh(np.pi * (1.0 - (y * SIDE + middle) * (2.0 / around)))))
-    return lon, np.asarray(lat, np.float64)
+    return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 
 
 def pixels_of_lonlat(lon: Floats, lat: Floats, z: int, crs: str, matrix: str) -> tuple[Floats, Floats]:

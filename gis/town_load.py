@@ -11,7 +11,7 @@ import shapely
 from argon2 import PasswordHasher
 from sqlalchemy import insert, select, text
 
-from gis import tables
+from gis import panoramas, tables
 from gis.db import Connection, copy_in
 from gis.errors import TownExists
 from gis.geometry import morton
@@ -95,9 +95,20 @@ def load(tx: Connection, town: Town, progress: Progress = _quiet, *, today: date
             digest=town.digest,
         )
     )
+    if town.synthetic:
+        panoramas.demo(tx, _views(town))
     for table in ("unit_grid", "component", "place", "basemap_feature"):
         tx.execute(text(f"analyze {table}"))
     return True
+
+
+def _views(town: Town) -> list[tuple[str, float, float]]:
+    """Three bus stops far from each other, to look around at: the first, the middle and the last by longitude."""
+    places = town.places
+    stops = places[(places["kind"] == "poi") & places["name"].str.endswith("路口站")]
+    order = stops.iloc[np.argsort(stops.geometry.x.to_numpy(), kind="stable")]
+    chosen = order.iloc[sorted({0, len(order) // 2, len(order) - 1})] if len(order) else order
+    return [(name, at.x, at.y) for name, at in zip(chosen["name"], chosen.geometry, strict=True)]
 
 
 _Step = tuple[str, Sequence[str], int, Iterable[Sequence[Any]]]

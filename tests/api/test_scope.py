@@ -644,6 +644,14 @@ class Walk:
             items = self.get(f"/api/places?q={row.number}").json()["items"]
             assert [i["name"] for i in items if i["kind"] == "case"] == ([row.number] if visible else [])
 
+    def identified(self) -> None:
+        for row, visible in self.some:
+            found = self.get(f"/api/identify?lon={row.lon}&lat={row.lat}&radius=500").json()["cases"]
+            far = {r.id: geometry.distance_m(row.lon, row.lat, r.lon, r.lat) for r in self.visible}
+            near = sorted((r for r in self.visible if far[r.id] <= 500), key=lambda r: (far[r.id], r.number))[:20]
+            assert [one["id"] for one in found] == [str(r.id) for r in near]
+            assert visible == (str(row.id) in {one["id"] for one in found})
+
     def folium(self) -> None:
         for query in ("", "status=open"):
             page = self.get(f"/api/maps/folium?{query}").text
@@ -739,6 +747,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
     "GET /api/figures": ("case.view", Walk.figures),
     "GET /api/places": ("map.view", Walk.places),
+    "GET /api/identify": ("map.view", Walk.identified),
     "GET /api/board": ("statistics.view", Walk.board),
     "GET /api/reports/preview": ("statistics.view", Walk.report),
     "GET /api/balance": ("statistics.view", Walk.balance),
