@@ -150,6 +150,7 @@ def test_a_source_in_gcj_02_comes_out_at_its_place(client, login, published, sou
     picture = np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB"))
     red = (picture[128, :, 0] > 128).astype(int)
     edge = int(np.flatnonzero(np.diff(red))[0]) + 1
+
     # Where that edge should be, by the point-wise library from the place under our pixel.
     def source_x(column: float) -> float:
         lon = (TILE[1] + column / 256) / 2 ** TILE[0] * 360 - 180
