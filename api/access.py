@@ -1,6 +1,7 @@
 """Who is asking, in which transaction, and with what right: the dependencies every route is made of."""
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
@@ -114,6 +115,29 @@ def signed_in() -> Any:
 
     async def check(request: Request) -> Caller:
         return await _caller(request)
+
+    return _declared(check, "signed in")
+
+
+def map_client() -> Any:
+    """A dependency that lets in everybody who is known, also by HTTP Basic, and yields the caller.
+
+    Of map programs many know only Basic: the password is then a token, never the account's own, and the name must be
+    its holder's. Only for routes that change nothing: a browser sends Basic by itself, for any page that asks it to.
+    """
+
+    async def check(request: Request) -> Caller:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return await _caller(request)
+        try:
+            name, _, token = base64.b64decode(given, validate=True).decode().partition(":")
+        except ValueError as error:
+            raise errors.NotAuthenticated() from error
+        caller = _known(token) or await run_in_threadpool(caller_of, token)
+        if caller.username != name:
+            raise errors.NotAuthenticated()
+        return caller
 
     return _declared(check, "signed in")
 

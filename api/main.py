@@ -33,6 +33,7 @@ from api import (
     logs,
     map_tools,
     maps,
+    ogc,
     operations,
     panoramas,
     phone,
@@ -56,7 +57,7 @@ log = structlog.get_logger("api")
 # The fixed paths of `desk` below /api/cases come before the one with an id.
 _ROUTES = (
     *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
-    *(selection,),
+    *(selection, ogc),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
     *(basemaps, map_tools, sketches, panoramas),
 )
@@ -231,7 +232,9 @@ def _render(problem: errors.Problem, headers: Mapping[str, str] | None = None) -
 
 async def _problem(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, errors.Problem)
-    return _render(problem)
+    # Only there: anywhere else a browser would ask for a password in a window of its own.
+    asks = isinstance(problem, errors.NotAuthenticated) and request.url.path.startswith("/ogc")
+    return _render(problem, {"www-authenticate": 'Basic realm="Wangge", charset="UTF-8"'} if asks else None)
 
 
 async def _malformed(request: Request, error: Exception) -> Response:

@@ -260,9 +260,16 @@ def _look_around(_: object) -> tuple[dict[str, Layer], str]:
         return map_layers.layers(tx), map_shapes.version(tx)
 
 
+components_held: ComponentStore | None = None
+"""The newest store of components, once a map asked for one."""
+
+
 def _look_at_components(held: ComponentStore | None) -> ComponentStore:
+    global components_held
     with db.transaction() as tx:
-        return held if held and held.mark == points_components.state(tx) else ComponentStore.load(tx)
+        fresh = held if held and held.mark == points_components.state(tx) else ComponentStore.load(tx)
+    components_held = fresh
+    return fresh
 
 
 _READ: Final = frozenset((b"authorization", b"cookie", b"if-none-match", b"accept-encoding"))
@@ -332,11 +339,11 @@ def base_style(request: Request, response: Response, theme: str = "dark") -> dic
         raise errors.BadFilter(parameter="theme", value=theme[:200], known=list(style.THEMES))
     # It names the address it was asked at: nobody in between may keep it for others.
     response.headers["cache-control"] = "private, no-cache"
-    return style.basemap(theme, _address(request))
+    return style.basemap(theme, address(request))
 
 
-def _address(request: Request) -> str:
-    """The service's address as the browser knows it, also behind a TLS proxy that says so (MapLibre needs a whole one).
+def address(request: Request) -> str:
+    """The service's address as the client knows it, also behind a TLS proxy that says so.
 
     Whoever forges these headers deceives only themselves.
     """

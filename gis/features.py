@@ -21,12 +21,13 @@ from sqlalchemy import Select, cast, func, literal, select, tuple_
 from gis import errors, map_layers, todo
 from gis.db import Connection
 from gis.feature_sources import TYPES, Source, source
+from gis.geometry import pixel_bounds
 from gis.map_layers import ANYONE, Layer
 from gis.people import Caller
 from gis.rulebook import Rulebook, flow_of, rulebook
 from gis.search import CaseFilter
-from gis.selection_area import Area
-from gis.tables import SRID, department, division
+from gis.selection_area import Area, within
+from gis.tables import SRID, case, department, division
 
 MOST_GROUPS: Final = 50
 CASE_FILTERS: Final = tuple(f.name for f in fields(CaseFilter))
@@ -211,6 +212,8 @@ def _chosen(caller: Caller, of: Asked, src: Source, now: datetime) -> Select[Any
     chosen = src.rows(caller)
     if of.layer.query == "cases":
         chosen = chosen.where(*of.wanted.clauses(now))
+        if of.wanted.bbox:  # the same ground once more, in the words of an index
+            chosen = chosen.where(within(shapely.box(*pixel_bounds(of.wanted.bbox)), case.c.mk))
     for name, values in of.equals.items():
         chosen = chosen.where(src.columns[name].in_(values))
     if of.area is not None:

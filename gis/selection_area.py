@@ -63,8 +63,7 @@ class Area:
         self, lon: ColumnElement[Any], lat: ColumnElement[Any], mk: ColumnElement[Any]
     ) -> ColumnElement[bool]:
         """The same of a point, whose Morton code ``mk`` has an index."""
-        ranges = [and_(mk >= low, mk < high) for low, high in cover(self._reach)]
-        return and_(or_(never(), *ranges), self.touches(func.ST_SetSRID(func.ST_MakePoint(lon, lat), SRID)))
+        return and_(within(self._reach, mk), self.touches(func.ST_SetSRID(func.ST_MakePoint(lon, lat), SRID)))
 
     def geojson(self) -> dict[str, Any]:
         """The shape as GeoJSON, to a centimetre."""
@@ -187,6 +186,11 @@ def _metres(given: Any, name: str) -> float:
 def _on_earth(places: Any) -> None:
     if not (np.isfinite(places).all() and (np.abs(places) <= (180.0, 90.0)).all()):
         raise BadGeometry(why="longitudes are within 180 and latitudes within 90 degrees, longitude first")
+
+
+def within(shape: Shape, mk: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a point may lie in a shape, by its indexed Morton code: never false for one that does."""
+    return or_(never(), *(and_(mk >= low, mk < high) for low, high in cover(shape)))
 
 
 def cover(shape: Shape, most: int = RANGES) -> list[tuple[int, int]]:

@@ -55,7 +55,8 @@ NOBODYS = "01890000-0000-7000-8000-000000000000"
 # Routes that need a login and show no case, each a decision. Every other one is walked below.
 CASELESS = {
     *("POST /api/logout", "GET /api/me", "PUT /api/media/{sha256}", "GET /api/layers"),
-    "GET /api/selection/layers",
+    *("GET /api/selection/layers", "GET /ogc", "GET /ogc/conformance", "GET /ogc/api", "GET /ogc/collections"),
+    *(f"GET /ogc/collections/{{collection}}{part}" for part in ("", "/queryables", "/schema")),
     *("GET /api/components", "GET /api/components/{code}", "GET /api/grids/{code}", "GET /api/divisions"),
     *("GET /api/departments", "GET /api/workflows/{code}", "POST /api/positions", "GET /api/positions/live"),
     *("POST /api/imports/{kind}", "GET /api/imports/{run_id}"),
@@ -689,6 +690,23 @@ class Walk:
             answer = self.service.post("/api/selection", json=body, headers=self.person.headers)
             assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
 
+    def features(self) -> None:
+        """The cases as OGC API – Features gives them."""
+        for query, keep in QUERIES.items():
+            found, path = [], f"/ogc/collections/cases/items?limit=17&{query}".rstrip("&")
+            matched = self.get(path).json().get("numberMatched")
+            while path:
+                page = self.get(path).json()
+                found += [one["id"] for one in page["features"]]
+                path = next((one["href"] for one in page["links"] if one["rel"] == "next"), "")
+            self.expect(found, keep, f"features {query}")
+            assert matched in (len(found), None), (self.person.name, query)
+            assert matched is not None or query.startswith("q="), query
+        for row, visible in self.some:
+            url = f"/ogc/collections/cases/items/{row.id}"
+            answer = self.service.get(url, headers=self.person.headers)
+            assert answer.status_code == (200 if visible else 404), (self.person.name, row.id)
+
     def taken_out(self) -> None:
         selection._downloads = Throttle(per_minute=300)
         if "case.view" not in self.person.permissions:
@@ -762,6 +780,8 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "POST /api/intake/exceptions/find": ("exception.manage", Walk.exceptions),
     "GET /api/intake/exceptions": ("exception.manage", Walk.exceptions),
     "GET /api/maps/folium": ("export.make", Walk.folium),
+    "GET /ogc/collections/{collection}/items": ("case.view", Walk.features),
+    "GET /ogc/collections/{collection}/items/{feature}": ("case.view", Walk.features),
     "POST /api/selection": ("map.view", Walk.selections),
     "POST /api/selection/statistics": ("map.view", Walk.selections),
     "POST /api/selection/download": ("export.make", Walk.taken_out),
@@ -795,6 +815,7 @@ def test_nobody_sees_a_case_outside_their_scope(service, world):
                 path.replace("{case_id}", str(world.rows[0].id))
                 .replace("{measure}", "reported")
                 .replace("{move_id}", str(MOVE))
+                .replace("{collection}", "cases")
             )
             path = path.replace("{sha256}", next(iter(world.photos.values())))
             answer = service.request(

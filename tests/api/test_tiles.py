@@ -123,7 +123,9 @@ def test_the_ground_is_open_and_drawn(client, login, town):
     style = client.get("/style.json?theme=light").json()
     assert style["sources"]["basemap"]["tiles"][0].startswith("http://testserver/tiles/basemap/")
     layers = {la["code"]: la for la in client.get("/api/layers", headers=headers).json()["items"]}
-    assert set(layers) == {"cases", "heat", "components", "unit_grids", "duty_grids", "divisions", "basemap"}
+    drawn = {"cases", "heat", "components", "unit_grids", "duty_grids", "divisions", "basemap"}
+    assert set(layers) == drawn | {"inspectors"}
+    assert {code for code, one in layers.items() if one["tiles"] is None} == {"inspectors"}  # drawn from the stream
     assert layers["cases"]["legend"][2]["label"]["zh"] == "超期"
 
 
