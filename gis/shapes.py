@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import h3.api.basic_int as h3
+import numpy as np
 from sqlalchemy import func, select
 
 from gis.db import Connection
 from gis.people import Caller
+from gis.points_cells import parent
 from gis.search import CaseFilter, light, named, visible_cases
 from gis.tables import basemap_feature, case, unit_grid
 
@@ -56,6 +59,27 @@ def case_points(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetim
         .limit(limit)
     )
     return tx.execute(named(newest)).all()
+
+
+def case_cells(tx: Connection, caller: Caller, wanted: CaseFilter, now: datetime, resolution: int) -> list[Feature]:
+    """All cases of the filter that the caller may see as h3 cells of a resolution, each with ``value``, how many."""
+    chosen = visible_cases(caller).where(*wanted.clauses(now)).with_only_columns(case.c.h3, func.count().label("n"))
+    rows = tx.execute(chosen.group_by(case.c.h3)).all()
+    cells, where = np.unique(parent(np.array([row.h3 for row in rows], np.int64), resolution), return_inverse=True)
+    counts = np.bincount(where, [row.n for row in rows], len(cells)).astype(int).tolist()
+    return [
+        {
+            "type": "Feature",
+            "properties": {"code": f"{cell:x}", "value": n},
+            "geometry": {"type": "Polygon", "coordinates": [_ring(cell)]},
+        }
+        for cell, n in zip(cells.tolist(), counts, strict=True)
+    ]
+
+
+def _ring(cell: int) -> list[list[float]]:
+    corners = [[round(lon, DECIMALS), round(lat, DECIMALS)] for lat, lon in h3.cell_to_boundary(cell)]
+    return [*corners, corners[0]]
 
 
 def _feature(shape: str, **properties: str) -> Feature:

@@ -15,12 +15,14 @@ from itertools import pairwise
 from typing import Any
 
 import folium
+import h3
 from branca.element import Element, Figure
 from folium.plugins import FastMarkerCluster
 
 from gis import register, search, shapes, statistics
 from gis.db import Connection
 from gis.errors import Unavailable
+from gis.geometry import metres_per_degree
 from gis.measures import MEASURES, measure
 from gis.people import Caller
 from gis.rulebook import flow_of, rulebook
@@ -33,6 +35,10 @@ _SCRIPTS, _STYLES = ("leaflet.js", "leaflet.markercluster.js"), ("leaflet.css", 
 MOST_CASES = 20_000
 
 SHADES = ("#f2f5f9", "#cfe0f0", "#9cc3e0", "#5f9fcb", "#2f77ae", "#114f83")
+#: Of heat: another scale, so that it is not taken for the measure.
+HEATS = ("#ffffff", "#fee3b5", "#fdbb6b", "#f58634", "#d7491d", "#8f1f0d")
+#: At most so many heat cells lie beside each other across the town.
+_HEAT_ACROSS = 25
 GROUND = {"green": "#dcebd5", "water": "#b5d7ee"}
 ROADS = {"trunk": 4.0, "main": 3.0, "secondary": 2.2}
 #: Colour is state, and each state also has a shape of its own.
@@ -43,6 +49,8 @@ WORDS: dict[str, dict[str, Any]] = {
         "cases": "案件",
         "villages": "村居",
         "grids": "单元网格",
+        "heat": "热力（六边形）",
+        "per_cell": "每个六边形案件数",
         "made": "生成时间",
         "filter": "筛选",
         "all": "全部案件",
@@ -59,6 +67,8 @@ WORDS: dict[str, dict[str, Any]] = {
         "cases": "Cases",
         "villages": "Villages",
         "grids": "Unit grids",
+        "heat": "Heat (h3 cells)",
+        "per_cell": "Cases a cell",
         "made": "Made",
         "filter": "Filter",
         "all": "all cases",
@@ -77,7 +87,8 @@ WORDS: dict[str, dict[str, Any]] = {
 @dataclass(frozen=True)
 class Sheet:
     """Everything that goes on the map. ``marks``: lat, lon, light, then the texts of ``WORDS[...]["facts"]``;
-    ``bbox``: west, south, east, north in EPSG:4490 degrees; the features carry ``code``, ``name`` and ``value``."""
+    ``bbox``: west, south, east, north in EPSG:4490 degrees; the features carry ``code``, ``name`` and ``value``.
+    ``cells`` are h3 cells; their ``value`` is the number of cases in each."""
 
     title: str
     bbox: tuple[float, float, float, float]
@@ -91,6 +102,7 @@ class Sheet:
     made_at: datetime
     synthetic: bool
     language: str = "zh"
+    cells: Sequence[Mapping[str, Any]] = ()
 
 
 def case_map(
@@ -159,8 +171,17 @@ def case_map(
             made_at=now,
             synthetic=town["synthetic"],
             language=language,
+            cells=shapes.case_cells(tx, caller, wanted, now, _heat_resolution(west, south, east, north)),
         )
     )
+
+
+def _heat_resolution(west: float, south: float, east: float, north: float) -> int:
+    """The finest h3 resolution of those for towns whose cells are few enough to read."""
+    wide, high = metres_per_degree((south + north) / 2)
+    across = max((east - west) * wide, (north - south) * high)
+    edges = {level: h3.average_hexagon_edge_length(level, unit="m") for level in range(7, 12)}
+    return max((level for level, edge in edges.items() if edge * 3**0.5 * _HEAT_ACROSS >= across), default=7)
 
 
 def render(sheet: Sheet) -> str:
@@ -186,6 +207,7 @@ def render(sheet: Sheet) -> str:
     villages.add_to(drawn)
     _ground(ways).add_to(drawn)
     _outlines(sheet.villages).add_to(drawn)
+    _shaded(sheet.cells, words["heat"], 0.6, show=False, shades=HEATS).add_to(drawn)
     _cases(sheet, words).add_to(drawn)
     folium.LayerControl(collapsed=False, position="topright").add_to(drawn)
     figure = drawn.get_root()
@@ -225,19 +247,22 @@ def _outlines(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
     return group
 
 
-def _shaded(features: Sequence[Mapping[str, Any]], name: str, weight: float, *, show: bool) -> folium.FeatureGroup:
+def _shaded(
+    features: Sequence[Mapping[str, Any]], name: str, weight: float, *, show: bool, shades: Sequence[str] = SHADES
+) -> folium.FeatureGroup:
     group = folium.FeatureGroup(name=name, show=show)
     edges = breaks([f["properties"]["value"] for f in features])
 
     def style(feature: Mapping[str, Any]) -> dict[str, Any]:
-        shade = SHADES[bisect_left(edges, feature["properties"]["value"])]
+        shade = shades[bisect_left(edges, feature["properties"]["value"])]
         return {"color": "#5b6b7d", "weight": weight, "fillColor": shade, "fillOpacity": 0.62}
 
     if features:
+        told = features[0]["properties"]
         folium.GeoJson(
             {"type": "FeatureCollection", "features": [_plain(feature) for feature in features]},
             style_function=style,
-            tooltip=folium.GeoJsonTooltip(["name", "value"], labels=False),
+            tooltip=folium.GeoJsonTooltip([key for key in ("name", "value") if key in told], labels=False),
         ).add_to(group)
     return group
 
@@ -340,16 +365,8 @@ def _cases(sheet: Sheet, words: Mapping[str, Any]) -> FastMarkerCluster:
 
 
 def _legend(sheet: Sheet, words: Mapping[str, Any]) -> str:
-    edges = breaks([f["properties"]["value"] for f in sheet.villages])
-    names = [
-        "0",
-        *(f"{low + 1}–{high}" if high > low + 1 else str(high) for low, high in pairwise(edges)),
-    ]
-    if any(f["properties"]["value"] for f in sheet.villages):
-        names.append(f"> {edges[-1]}")
-    shades = "".join(
-        f'<li><i style="background:{shade}"></i>{name}</li>' for shade, name in zip(SHADES, names, strict=False)
-    )
+    shades = _scale(sheet.villages, SHADES)
+    heats = f"<p>{words['per_cell']}</p><ul>{_scale(sheet.cells, HEATS)}</ul>" if sheet.cells else ""
     lights = "".join(f'<li><i class="case {light}"></i>{words[light]}</li>' for light in LIGHTS)
     count = words["omitted" if sheet.total > len(sheet.marks) else "shown"].format(
         shown=f"{len(sheet.marks):,}", total=f"{sheet.total:,}"
@@ -360,10 +377,25 @@ def _legend(sheet: Sheet, words: Mapping[str, Any]) -> str:
     lines = [
         f"<h1>{_safe(_title(sheet))}</h1>",
         f'<p class="synthetic">{words["synthetic"]}</p>' if sheet.synthetic else "",
-        f"<ul>{shades}</ul><ul>{lights}</ul>",
+        f"<ul>{shades}</ul>{heats}<ul>{lights}</ul>",
         f"<p>{count}<br>{words['filter']}{colon}{_safe(chosen)}<br>{words['made']}{colon}{made}</p>",
     ]
     return f'<aside id="legend">{"".join(lines)}</aside>'
+
+
+def _scale(features: Sequence[Mapping[str, Any]], shades: Sequence[str]) -> str:
+    """The lines of the legend for a shaded layer."""
+    values = [f["properties"]["value"] for f in features]
+    edges = breaks(values)
+    names = [
+        "0",
+        *(f"{low + 1}–{high}" if high > low + 1 else str(high) for low, high in pairwise(edges)),
+    ]
+    if any(values):
+        names.append(f"> {edges[-1]}")
+    first = 1 if values and 0 not in values else 0
+    pairs = zip(shades[first:], names[first:], strict=False)
+    return "".join(f'<li><i style="background:{shade}"></i>{name}</li>' for shade, name in pairs)
 
 
 def _css() -> str:

@@ -51,6 +51,7 @@ SHEET = Sheet(
     filter={"category": "event:05", "q": EVIL},
     made_at=datetime(2026, 11, 20, 4, 0, tzinfo=UTC),
     synthetic=True,
+    cells=[square(116.64, 40.10, 0.002, code="8a1", value=3), square(116.642, 40.10, 0.002, code="8a2", value=40)],
 )
 
 
@@ -99,7 +100,25 @@ def test_it_says_what_it_shows(opened: tuple[Page, list[str], list[str]]) -> Non
     assert "category=event:05" in legend
     assert "2026-11-20 12:00" in legend
     layers = page.locator(".leaflet-control-layers-overlays label").all_inner_texts()
-    assert [name.strip() for name in layers] == ["单元网格", "村居", "案件"]
+    assert [name.strip() for name in layers] == ["单元网格", "村居", "热力（六边形）", "案件"]
+    assert "每个六边形案件数" in legend
+
+
+def test_heat_is_drawn_when_it_is_switched_on(opened: tuple[Page, list[str], list[str]]) -> None:
+    page, asked, wrong = opened
+    dark = folium_map.HEATS[2]
+    assert page.locator(f'#legend i[style*="{dark}"]').count() == 1
+
+    # Pixels of its own colour, laid over the ground and a village: reddish, with little blue.
+    drawn = """() => [...document.querySelectorAll('.leaflet-overlay-pane canvas')].reduce((sum, canvas) => {
+      const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+      for (let i = 0; i < data.length; i += 4) sum += data[i] > 200 && data[i + 2] < 170 && data[i + 3] > 0;
+      return sum;
+    }, 0)"""
+    assert page.evaluate(drawn) == 0
+    page.locator(".leaflet-control-layers-overlays label", has_text="热力").click()
+    page.wait_for_function(f"({drawn})() > 500")
+    assert (asked, wrong) == ([], [])
 
 
 def test_a_click_opens_the_case_and_texts_stay_texts(opened: tuple[Page, list[str], list[str]]) -> None:
