@@ -234,7 +234,11 @@ def _text_clause(q: str) -> ColumnElement[bool]:
     theirs = case.c.id == any_(func.array(select(case_code.c.case_id).where(case_code.c.code == q).scalar_subquery()))
     if len(q) > 4 and q.isascii() and any(c.isdigit() for c in q) and " " not in q:
         return or_(case.c.number.startswith(q.upper(), autoescape=True), case.c.query_code == q.upper(), theirs)
-    return or_(case.c.description.contains(q, autoescape=True), case.c.address.contains(q, autoescape=True), theirs)
+    words = or_(case.c.description.contains(q, autoescape=True), case.c.address.contains(q, autoescape=True))
+    if len(q) > 1:
+        pairs = literal(sorted({q[i : i + 2] for i in range(len(q) - 1)}), ARRAY(Text))
+        words = and_(func.bigrams(case.c.description, case.c.address).op("@>")(pairs), words)
+    return or_(words, theirs)
 
 
 def _parse_words(text_form: str) -> tuple[str, ...]:

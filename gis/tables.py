@@ -469,6 +469,7 @@ case = Table(
     Index("ix_case_parent", "parent_id", postgresql_where=text("parent_id is not null")),
     Index("ix_case_merged", "merged_into", postgresql_where=text("merged_into is not null")),
     Index("ix_case_tags", "tags", postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
+    Index("ix_case_words", text("bigrams(description, address)"), postgresql_using="gin"),
     Index(None, "component_code"),
     Index(None, "number"),
     Index(None, "query_code"),

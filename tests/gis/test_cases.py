@@ -437,3 +437,24 @@ def test_each_caller_sees_just_their_rows(tx, acceptor):
     assert search.count(tx, inspector, mine) == 1
     assert search.count(tx, stranger, mine) == 0
     assert search.count(tx, someone(tx, "admin"), mine) == 0
+
+
+def test_words_are_found_anywhere_in_description_and_address(tx, acceptor):
+    told = (("东侧井盖破损，50%_坏", "顺平路12号"), ("墙上张贴小广告", "井盖厂西门"), ("井上有盖", ""), ("", ""))
+    ids = [cases.report(tx, acceptor, a_report(tx, description=words, address=address)).id for words, address in told]
+    for q in (
+        "井盖",
+        "井",
+        "盖破损，5",
+        "50%_",
+        "0%",
+        "顺平路12号",
+        "破损，50%_坏顺",
+        "广告 井",
+        "\\",
+        "小广告",
+        "x" * 90,
+    ):
+        found, _ = search.find(tx, acceptor, CaseFilter(q=q))
+        expected = {i for i, (words, address) in zip(ids, told, strict=True) if q in words or q in address}
+        assert {row.id for row in found} & set(ids) == expected, q
