@@ -34,6 +34,7 @@ FOLLOW_SECONDS = 0.2
 POSITIONS_SECONDS = 3.0
 CHECK_SECONDS = 600.0
 CATCH_UP = 2000
+FEW = 5000  # so many cases are all looked at for what the store does not hold of them
 CHANGED = 500  # cases the store does not know yet: beyond so many a list asks the database alone
 QUEUE = 2000
 RECHECK_SECONDS = 30.0
@@ -209,16 +210,20 @@ def page(
     """
     plain = partial(search.find, tx, caller, wanted, order=order, cursor=cursor, limit=limit, now=now)
     points = hub.store if hub else None
-    if points is None or wanted.named() is not None:
+    if points is None:
         return plain()
+    mask = points.mask(caller.scope, wanted.kept(), now)
+    changed = events.changed(tx, Cursor.parse(mask.snapshot.mark.rstrip("+")), CHANGED)
+    if changed is None:
+        return plain()
+    if wanted.named() is not None:
+        if mask.count > FEW:
+            return plain()
+        return plain(among=[*points_order.first(mask, order, None, mask.count), *changed])
     edge = None
     if cursor:
         at, last = search.decode(cursor, order)
         edge = (points_rows.micros(at) if at else points_rows.NO_LIMIT, last)
-    mask = points.mask(caller.scope, wanted, now)
-    changed = events.changed(tx, Cursor.parse(mask.snapshot.mark.rstrip("+")), CHANGED)
-    if changed is None:
-        return plain()
     asked = limit + 1 + len(changed)
     known = points_order.first(mask, order, edge, asked)
     rows, following = plain(among=[*known, *changed])

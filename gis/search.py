@@ -6,7 +6,7 @@ Knows the SQL form of scope and filter; their form as masks over points is in gi
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -164,6 +164,10 @@ class CaseFilter:
         """The part of the filter that is not kept in memory (gis.points); None where there is none."""
         part = CaseFilter(**{name: getattr(self, name) for name in _NOT_IN_MEMORY})
         return None if part == CaseFilter() else part
+
+    def kept(self) -> "CaseFilter":
+        """The filter without the part of :meth:`named`."""
+        return replace(self, **{name: getattr(CaseFilter(), name) for name in _NOT_IN_MEMORY})
 
     def clauses(self, now: datetime) -> list[ColumnElement[bool]]:
         """The filter as conditions on ``case``."""

@@ -207,4 +207,6 @@ def test_a_list_right_after_a_step_shows_it_though_the_points_lag(client, login,
                     told += [item["id"] for item in page["items"]]
                     query["cursor"] = page["next"]
                 assert (len(told), set(told)) == (len(expected), expected), (order, state)
+        found = client.get("/api/cases", params={"q": "暴露", "state": "accepted"}, headers=leader).json()["items"]
+        assert [item["id"] for item in found] == [early[3]]
         assert frozen.mask(people.Scope(everything=True), CaseFilter(state=("accepted",)), datetime.now(UTC)).count == 0
