@@ -152,7 +152,8 @@ class Note:
             else ("Exported by", "Exported at", "Filter", "Open the list", self.what[1])
         )
         every = "全部" if chinese else "all"
-        return list(zip(heads, (self.person, made, self.query or every, self.address, str(count)), strict=True))
+        told = zip(heads, (self.person, made, self.query or every, self.address, str(count)), strict=True)
+        return [(head, text) for head, text in told if text]
 
 
 def _in(words: Words, language: str) -> str:
@@ -189,6 +190,8 @@ _MAIN: Final = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 _PACKAGE: Final = "http://schemas.openxmlformats.org/package/2006"
 _TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+# What the name of a sheet cannot hold.
+_SHEET: Final = re.compile(r"[\[\]:*?/\\<>&\"']")
 # What XML cannot hold at all.
 _ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
@@ -218,7 +221,7 @@ def as_xlsx(columns: Sequence[Column], pages: Iterable[Sequence[Item]], note: No
     chinese = note.language == "zh"
     count = 0
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:  # type: ignore[arg-type]
-        for name, text in _frame(escape(_in(note.what, note.language))[:31], "说明" if chinese else "About"):
+        for name, text in _frame(_SHEET.sub("_", _in(note.what, note.language))[:31], "说明" if chinese else "About"):
             archive.writestr(name, text)
         with archive.open("xl/worksheets/sheet1.xml", "w") as sheet:
             fixed = '<sheetViews><sheetView workbookViewId="0"><pane ySplit="1" topLeftCell="A2" state="frozen"/>'

@@ -3,9 +3,10 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Response
@@ -228,15 +229,21 @@ def _cell(value: Any, language: str) -> case_export.Cell:
 def _geopackage(
     caller: Caller, every: Sequence[Asked], now: datetime, language: str, told: Mapping[str, Any]
 ) -> Iterator[bytes]:
-    """The file, made beside and sent in pieces; it is gone when the answer ends."""
+    """The file, made before anything is sent, in pieces; it is gone when the last has been taken."""
     made = f"{caller.name}（{caller.username}） {now.astimezone(ZONE):%Y-%m-%d %H:%M:%S}"
     about = f"{made} {json.dumps(told, ensure_ascii=False)}" if told else made
-    with tempfile.TemporaryDirectory(prefix="wangge-gpkg-") as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wangge-gpkg-", ignore_cleanup_errors=True))
         path = Path(folder) / "layers.gpkg"
         geopackage.save(path, [_table(caller, of, now, language, about) for of in every])
-        with path.open("rb") as file:
-            while piece := file.read(1 << 18):
-                yield piece
+        file = stack.enter_context(path.open("rb"))
+        return _pieces(file, stack.pop_all())
+
+
+def _pieces(file: BinaryIO, held: ExitStack) -> Iterator[bytes]:
+    with held:
+        while piece := file.read(1 << 18):
+            yield piece
 
 
 def _table(caller: Caller, of: Asked, now: datetime, language: str, about: str) -> geopackage.Table:

@@ -149,7 +149,8 @@ def geometry(given: Any) -> Shape:
 def buffer(shape: Shape, metres: float) -> Shape:
     """Everything within ``metres`` of a shape, measured in EPSG:4548. Raises ``BadGeometry`` when that is nothing."""
     flat = _moved(shapely.segmentize(shape, _STEP_DEGREES), to_4548)
-    grown = shapely.buffer(flat, metres, quad_segs=32)
+    round_corners = 32 if shapely.get_num_coordinates(flat) < 500 else 8
+    grown = shapely.buffer(flat, metres, quad_segs=round_corners)
     if shapely.is_empty(grown):
         raise BadGeometry(why="points and lines need a buffer of more than 0 metres")
     return _moved(grown, lambda x, y: to_4490(x, y, METRIC))

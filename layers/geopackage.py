@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from pyogrio.raw import write
 
 from gis.features import Feature
 from gis.geometry import STORED
+from layers import legend_styles
 
 MEDIA_TYPE: Final = "application/geopackage+sqlite3"
 _UTC_OFFSET: Final = 100
@@ -37,7 +37,8 @@ class Table:
     """One layer of the file: its name, title and words; fields as (name, kind of gis.feature_sources, title).
 
     ``shape`` is point, polygon or mixed. ``colours`` are (value, label, colour) by ``coloured``, a field or "" for one
-    colour. ``pages`` give the features with WKB in EPSG:4490.
+    colour; mixed shapes have no style, since a style is of one kind of shape. ``pages`` give the features with WKB in
+    EPSG:4490.
     """
 
     name: str
@@ -137,39 +138,12 @@ def _describe(book: sqlite3.Connection, tables: Sequence[Table]) -> None:
     for table in tables:
         rows = [(table.name, name, title, title) for name, _, title in table.fields]
         book.executemany("INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, NULL, NULL, NULL)", rows)
-        sheet = style(table)
+        if table.shape == "mixed":
+            continue
+        told = (table.title, table.shape, table.coloured, table.colours)
         book.execute(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
             " styleQML, styleSLD, useAsDefault, description, owner, update_time)"
-            " VALUES ('', '', ?, 'geom', ?, '', ?, 1, ?, '', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
-            (table.name, table.title[:30], sheet, table.title),
+            " VALUES ('', '', ?, 'geom', ?, ?, ?, 1, ?, '', strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+            (table.name, table.title[:30], legend_styles.qml(*told), legend_styles.sld(*told), table.title),
         )
-
-
-def style(table: Table) -> str:
-    """The colours of a layer's legend as SLD 1.0, which QGIS and GeoServer read: one rule a value."""
-    rules = []
-    for value, label, colour in table.colours:
-        condition = ""
-        if table.coloured:
-            equal = "<ogc:PropertyIsEqualTo><ogc:PropertyName>{}</ogc:PropertyName><ogc:Literal>{}</ogc:Literal>"
-            condition = equal.format(escape(table.coloured), escape(value)) + "</ogc:PropertyIsEqualTo>"
-            condition = f"<ogc:Filter>{condition}</ogc:Filter>"
-        rules.append(f"<Rule><Title>{escape(label)}</Title>{condition}{_symbol(table.shape, colour)}</Rule>")
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?><StyledLayerDescriptor version="1.0.0"'
-        ' xmlns="http://www.opengis.net/sld" xmlns:ogc="http://www.opengis.net/ogc"><NamedLayer>'
-        f"<Name>{escape(table.name)}</Name><UserStyle><Title>{escape(table.title)}</Title>"
-        f"<FeatureTypeStyle>{''.join(rules)}</FeatureTypeStyle></UserStyle></NamedLayer></StyledLayerDescriptor>"
-    )
-
-
-def _symbol(shape: str, colour: str) -> str:
-    def css(name: str, value: str) -> str:
-        return f"<CssParameter name={quoteattr(name)}>{escape(value)}</CssParameter>"
-
-    fill, edge = f"<Fill>{css('fill', colour)}", f"<Stroke>{css('stroke', colour)}{css('stroke-width', '1')}</Stroke>"
-    if shape == "polygon":
-        return f"<PolygonSymbolizer>{fill}{css('fill-opacity', '0.4')}</Fill>{edge}</PolygonSymbolizer>"
-    mark = f"<Mark><WellKnownName>circle</WellKnownName>{fill}</Fill></Mark><Size>8</Size>"
-    return f"<PointSymbolizer><Graphic>{mark}</Graphic></PointSymbolizer>"

@@ -4,7 +4,9 @@ import io
 import json
 import random
 import sqlite3
+import tempfile
 from uuid import UUID, uuid4
+from xml.etree import ElementTree
 
 import openpyxl
 import pyogrio
@@ -139,7 +141,8 @@ def test_grids_are_measured_whole_and_inside(client, login, database):
     assert village_of["groups"]["village_code"][0]["name"]["zh"]
 
 
-def test_each_file_holds_the_selection(client, login, database, cases, tmp_path):
+def test_each_file_holds_the_selection(client, login, database, cases, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     headers = login("leader")
     (lon, lat), rows = cases
     area = {"type": "bbox", "bbox": [lon - 0.01, lat - 0.01, lon, lat + 0.01]}
@@ -170,6 +173,7 @@ def test_each_file_holds_the_selection(client, login, database, cases, tmp_path)
     with database.engine.begin() as tx:
         noted = tx.execute(select(audit.c.detail).where(audit.c.act == "export.features")).scalars().all()
     assert [one["counts"] for one in noted] == [{"cases": len(expected)}] * 3
+    assert not list(tmp_path.glob("wangge-gpkg-*"))  # nothing stays behind
 
 
 def test_layers_in_one_geopackage_with_chinese_titles_and_styles(client, login, database, cases, tmp_path):
@@ -195,9 +199,13 @@ def test_layers_in_one_geopackage_with_chinese_titles_and_styles(client, login, 
         assert titles["unit_grids"] == "单元网格"
         fields = dict(book.execute("select column_name, title from gpkg_data_columns where table_name = 'cases'"))
         assert fields["category_name"] == "小类"
-        styles = dict(book.execute("select f_table_name, styleSLD from layer_styles"))
-        assert styles.keys() == held.keys()
-        assert "正常" in styles["cases"]
+        found = book.execute("select f_table_name, styleQML, styleSLD from layer_styles").fetchall()
+        styles = {name: [ElementTree.fromstring(sheet) for sheet in sheets] for name, *sheets in found}
+        assert styles.keys() == {"cases", "unit_grids", "divisions"}
+        qml, sld = styles["cases"]
+        assert {one.get("value"): one.get("label") for one in qml.iter("category")}["red"] == "超期"
+        assert len(list(qml.iter("symbol"))) == len(list(qml.iter("category"))) == 4
+        assert "超期" in [one.text for one in sld.iter("{http://www.opengis.net/sld}Title")]
         assert book.execute("pragma integrity_check").fetchone() == ("ok",)
 
 
