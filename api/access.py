@@ -245,10 +245,13 @@ def log_in(body: Login, request: Request, response: Response) -> dict[str, Any]:
         token = people.let_in(tx, who, timedelta(hours=hours), body.device) if fits else people.turn_away(tx, who)
     if token is None:
         raise errors.BadLogin()
-    response.set_cookie(
-        COOKIE, token, max_age=hours * 3600, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
+    _keep(request, response, token)
     return {"token": token, "me": me_of(caller_of(token))}
+
+
+def _keep(request: Request, response: Response, token: str) -> None:
+    seconds, secure = settings().session_hours * 3600, request.url.scheme == "https"
+    response.set_cookie(COOKIE, token, max_age=seconds, httponly=True, samesite="strict", secure=secure)
 
 
 @router.post("/api/logout", status_code=204)
@@ -259,6 +262,15 @@ def log_out(request: Request, response: Response, caller: Annotated[Caller, sign
     with _lock:
         _callers.pop(token, None)
     response.delete_cookie(COOKIE)
+
+
+@router.post("/api/session", status_code=204)
+def stay(request: Request, response: Response, caller: Annotated[Caller, allow("wall.drive")], tx: Tx) -> None:
+    """A wall that hangs open keeps its login: for the life of one from now, at most ``wall_days`` after signing in."""
+    token, hours = token_of(request.headers, request.cookies) or "", settings().session_hours
+    people.prolong(tx, token, timedelta(hours=hours), timedelta(days=settings().wall_days))
+    if COOKIE in request.cookies:
+        _keep(request, response, token)
 
 
 @router.get("/api/me")

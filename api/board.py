@@ -82,14 +82,18 @@ def _ranking(tx: Tx, caller: Caller, now: datetime) -> dict[str, Any]:
 
 def _centre(tx: Tx, now: datetime) -> dict[str, Any]:
     """Hand-overs nobody has signed, posts unmanned at this moment, how many stand on each post."""
-    today = now.astimezone(ZONE).date()
-    gaps = shifts.stretch(tx, today, today, now).gaps
-    names = shifts.grid_names(tx)
     standing: dict[str, int] = {}
     for row in shifts.on_duty(tx, now):
         standing[row.role] = standing.get(row.role, 0) + 1
     return {
         "unsigned": [handover_of(one) | {"content": None} for one in handovers.unsigned(tx)],
-        "gaps": [gap_of(gap, names) for gap in gaps if gap.starts_at <= now],
+        "gaps": unmanned(tx, now),
         "on_duty": standing,
     }
+
+
+def unmanned(tx: Tx, now: datetime) -> list[dict[str, Any]]:
+    """The posts that nobody stands on at this moment."""
+    today = now.astimezone(ZONE).date()
+    names = shifts.grid_names(tx)
+    return [gap_of(gap, names) for gap in shifts.stretch(tx, today, today, now).gaps if gap.starts_at <= now]

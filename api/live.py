@@ -241,6 +241,20 @@ def count(caller: Caller, wanted: CaseFilter, facets: Sequence[str]) -> dict[str
         raise errors.BadFilter(parameter="facets", value=str(error.args[0]), known=sorted(FACETS)) from error
 
 
+def hexagons(caller: Caller, wanted: CaseFilter, res: int, most: int) -> tuple[Any, Any, int]:
+    """The h3 cells of the visible cases that the filter keeps, how many each holds, and their resolution.
+
+    ``res``, or the finest that needs no more than ``most`` cells.
+    """
+    points = store()
+    mask = points.mask(caller.scope, wanted, datetime.now(UTC), named_ids(wanted))
+    cells, counts = points.hexagons(mask, res)
+    while len(cells) > most and res > 0:
+        res -= 1
+        cells, counts = points.hexagons(mask, res)
+    return cells, counts, res
+
+
 def named_ids(wanted: CaseFilter) -> list[UUID] | None:
     """The cases that the parts of a filter keep which the point store does not hold; None when it holds them all."""
     if wanted.named() is None:
@@ -295,7 +309,8 @@ async def stream(
     token = token_of(request.headers, request.cookies)
     try:
         yield ServerSentEvent(event="hello", data={"at": datetime.now(UTC)}, id=str(hub.cursor), retry=2000)
-        missed = request.headers.get("last-event-id", "")
+        # The browser names it by itself when it reconnects; a page that opens the stream anew says it in the address.
+        missed = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
         for message in await asyncio.to_thread(_missed, listener, missed) if missed else ():
             yield ServerSentEvent(event=message.event, data=message.data, id=message.cursor)
         checked = time.monotonic()

@@ -47,6 +47,8 @@ from api import (
     statistics,
     tiles,
     tracks,
+    wall,
+    walls,
     workflows,
 )
 from api.access import Tx, anyone
@@ -60,6 +62,7 @@ _ROUTES = (
     *(selection, ogc),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
     *(basemaps, map_tools, sketches, panoramas),
+    *(wall, walls),
 )
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login", "report")
@@ -152,6 +155,9 @@ def _pages(app: FastAPI) -> None:
 
     for name in PAGES:
         app.get(f"/{name}", include_in_schema=False, dependencies=[anyone("a page without data")])(page(name))
+
+    remote = page("remote")
+    app.get("/wall/remote", include_in_schema=False, dependencies=[anyone("a page without data")])(remote)
 
     @app.get("/desk/intake", include_in_schema=False, dependencies=[anyone("a page without data")])
     def intake_page(embed: str = "") -> FileResponse:

@@ -17,21 +17,27 @@ from gis.search import CaseFilter
 router = APIRouter(tags=["statistics"])
 Viewer = Annotated[Caller, allow("statistics.view")]
 FIGURES_SECONDS = 1.0
-_figures: dict[Scope, tuple[float, dict[str, Any]]] = {}
+_figures: dict[tuple[Scope, CaseFilter], tuple[float, dict[str, Any]]] = {}
 By = Literal["unit_grid", "village", "department", "day", "channel", "category"]
 
 
 @router.get("/api/figures")
-def figures(caller: Annotated[Caller, allow("case.view")], tx: Tx) -> dict[str, Any]:
+def figures(
+    caller: Annotated[Caller, allow("case.view")],
+    tx: Tx,
+    village: Annotated[str, Query(max_length=300)] = "",
+    department: Annotated[str, Query(max_length=300)] = "",
+) -> dict[str, Any]:
     """The wall's key figures with yesterday's at the same hour; each names the list behind it."""
+    wanted = CaseFilter.parse({"village": village, "department": department})
     # Many walls of one scope look at the same figures every few seconds: they are counted once for all.
-    known = _figures.get(caller.scope)
+    known = _figures.get((caller.scope, wanted))
     if known is None or known[0] < time.monotonic():
         now = datetime.now(UTC)
-        found = {"at": now, "figures": [asdict(f) for f in statistics.figures(tx, caller, now)]}
+        found = {"at": now, "figures": [asdict(f) for f in statistics.figures(tx, caller, now, wanted)]}
         if len(_figures) > 1000:
             _figures.clear()
-        known = _figures[caller.scope] = (time.monotonic() + FIGURES_SECONDS, found)
+        known = _figures[caller.scope, wanted] = (time.monotonic() + FIGURES_SECONDS, found)
     return known[1]
 
 
@@ -45,9 +51,10 @@ def table(
     until: date | None = None,
     village: Annotated[str, Query(max_length=300)] = "",
     department: Annotated[str, Query(max_length=300)] = "",
+    grid: Annotated[str, Query(max_length=300)] = "",
 ) -> dict[str, Any]:
     """Measures by one of ``By`` on the days ``since`` to ``until``, both included."""
-    wanted = CaseFilter.parse({"village": village, "department": department})
+    wanted = CaseFilter.parse({"village": village, "department": department, "grid": grid})
     codes = [code.strip() for code in measures_.split(",") if code.strip()]
     found = statistics.statistics(tx, caller, measures=codes, by=by, since=since, until=until, wanted=wanted)
     return {

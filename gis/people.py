@@ -46,6 +46,7 @@ PERMISSIONS = frozenset(
         "device.manage",
         "personal.unmask",
         "exception.manage",
+        "wall.drive",
     }
 )
 LOCK_AFTER, LOCK_FOR = 5, timedelta(minutes=30)
@@ -230,6 +231,16 @@ def issue_token(tx: Connection, staff_id: UUID, kind: str, label: str = "", expi
         )
     )
     return opaque
+
+
+def prolong(tx: Connection, opaque: str, life: timedelta, most: timedelta) -> None:
+    """A session in use lives on for ``life`` from now, at most for ``most`` since its login; it never gets shorter."""
+    until = func.least(func.now() + life, token.c.created_at + most)
+    tx.execute(
+        update(token)
+        .where(token.c.digest == _token_digest(opaque), token.c.kind == "session", token.c.revoked_at.is_(None))
+        .values(expires_at=func.greatest(token.c.expires_at, until))
+    )
 
 
 def revoke(tx: Connection, opaque: str) -> None:

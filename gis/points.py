@@ -19,7 +19,7 @@ from gis.db import Connection
 from gis.errors import BadFilter
 from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
-from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat
+from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat, hexagons
 from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
 from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, pixels
 from gis.search import LIGHTS, CaseFilter
@@ -37,10 +37,13 @@ FACETS: Final = (
     "department",
     "severity",
     "light",
+    "day",
 )
 _EQUAL: Final = ("kind", "channel", "state", "stage", "status", "village", "grid", "duty_grid", "department")
 _MASKS: Final = 12
 _FEW: Final = 32  # values: so many are counted by their bitmaps
+_DAY: Final = 86_400_000_000  # microseconds
+_OFFSET: Final = _DAY // 3  # the town's clock is eight hours ahead and knows no summer time
 _SEVERITIES: Final = tuple(str(i) for i in range(_FEW))
 
 
@@ -242,6 +245,10 @@ class CaseStore:
         """The h3 cells of a tile, see :func:`gis.points_cells.heat`."""
         return heat(mask.parts, z, x, y)
 
+    def hexagons(self, mask: Mask, res: int) -> tuple[Rows, Rows]:
+        """Whole h3 cells and how many each holds, see :func:`gis.points_cells.hexagons`."""
+        return hexagons(mask.parts, res)
+
     def singles(self, mask: Mask, rows: Rows) -> Singles:
         """What lone points are: id, category as ``kind:code``, stage, severity, whether there is a clock to show."""
         at = mask.snapshot
@@ -261,6 +268,8 @@ class CaseStore:
     def facets(self, mask: Mask, names: Iterable[str]) -> dict[str, dict[str, int]]:
         """How many of the kept cases have each value, values without cases left out; a missing department is "".
 
+        ``day`` is the town's calendar day of the report, as 2026-11-20.
+
         ``names`` are of :data:`FACETS`; raises ``BadFilter`` for another.
         """
         found: dict[str, dict[str, int]] = {}
@@ -268,6 +277,9 @@ class CaseStore:
         for name in names:
             if name == "light":
                 found[name] = self._lights(mask)
+                continue
+            if name == "day":
+                found[name] = _days(mask)
                 continue
             if name not in FACETS:
                 raise BadFilter(parameter="facets", value=name[:200], known=list(FACETS))
@@ -315,6 +327,16 @@ class CaseStore:
 
 def _shares(values: frozenset[str], all: Iterable[str]) -> bool:
     return not values.isdisjoint(all)
+
+
+def _days(mask: Mask) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for part in mask.parts:
+        reported = part.segment["reported"][part.all.rows(0, part.segment.n)]
+        days, counts = np.unique((reported + _OFFSET) // _DAY, return_counts=True)
+        for day, n in zip(days.astype("datetime64[D]").astype(str).tolist(), counts.tolist(), strict=True):
+            found[day] = found.get(day, 0) + n
+    return dict(sorted(found.items()))
 
 
 def _starts(category: tuple[str, str], prefixes: Iterable[tuple[str, ...]]) -> bool:

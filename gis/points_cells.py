@@ -174,6 +174,22 @@ def parent(cells: Any, res: int) -> Any:
     return (cells & ~(15 << 52)) | (res << 52) | ((1 << 3 * (15 - res)) - 1)
 
 
+def hexagons(parts: Sequence[Selected], res: int) -> tuple[Rows, Rows]:
+    """The h3 cells of a resolution up to 12 that hold selected points, ascending, and how many each holds.
+
+    Cells are whole, whatever tiles they lie in: their counts add up to the count of the selection.
+    """
+    cells, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for part in parts:
+        segment = part.segment
+        edges = segment.runs(("h3", res), partial(parent, segment["h3"], res), 0, segment.n)
+        held = part.all.among(edges)
+        cells.append(parent(segment["h3"][edges[:-1][held > 0]], res))
+        counts.append(held[held > 0])
+    cell, where = np.unique(np.concatenate(cells), return_inverse=True)
+    return cell, np.bincount(where, np.concatenate(counts), len(cell)).astype(np.int64)
+
+
 def heat(parts: Sequence[Selected], z: int, x: int, y: int) -> Heat:
     """The selected points of tile z/x/y by h3 cell. Each segment has its cells of resolution 12 in column ``h3``."""
     res = resolution(z)

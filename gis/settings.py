@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     map_tokens: str = Field("", description="Keys of basemap sources as name=key, with commas; never sent to a page.")
     map_cache_mb: int = Field(512, ge=0, description="Disk for basemap tiles fetched or drawn; 0: none kept.")
     session_hours: int = Field(12, ge=1, description="Life of a desk login.")
+    wall_days: int = Field(30, ge=1, description="How long a wall that stays open keeps its login.")
     embed_origin: str = Field(
         "",
         pattern=r"^(https?://[A-Za-z0-9.-]+(:\d+)?)?$",

@@ -10,11 +10,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, func, insert, select, text, update
+from sqlalchemy import Select, delete, exists, false, func, insert, or_, select, text, true, update
 
 from gis import definitions, duty, errors, people
 from gis.db import Connection
-from gis.people import ADMIN_ROLES, Caller
+from gis.people import ADMIN_ROLES, Caller, Scope
 from gis.search import ZONE
 from gis.tables import department, duty_grid, position_live, shift, special_period, staff, staff_role
 from gis.tracks import SILENT_AFTER
@@ -316,7 +316,31 @@ def on_duty(tx: Connection, now: datetime) -> Sequence[Any]:
 
     Positions are null for who sends none; ``online`` says the last one is no older than gis.tracks allows.
     """
-    rows = (
+    return tx.execute(_present(now).order_by(shift.c.role, staff.c.username)).all()
+
+
+def patrolling(tx: Connection, scope: Scope, now: datetime) -> Sequence[Any]:
+    """The same of inspectors that the scope covers: by their duty grid of today, its village, department, or oneself.
+
+    A shift without a duty grid belongs to whoever sees the whole town, the department, or oneself.
+    """
+    covered = (
+        true()
+        if scope.everything
+        else or_(
+            false(),
+            shift.c.duty_grid_code.in_(sorted(scope.duty_grids)),
+            duty_grid.c.village_code.in_(sorted(scope.villages)),
+            staff.c.department_code.in_(sorted(scope.departments)),
+            shift.c.staff_id == scope.own,
+        )
+    )
+    rows = _present(now).where(shift.c.role == "inspector", covered)
+    return tx.execute(rows.order_by(position_live.c["at"].nulls_first(), staff.c.username)).all()
+
+
+def _present(now: datetime) -> Select[Any]:
+    return (
         _named()
         .add_columns(
             position_live.c["at"].label("seen_at"),
@@ -327,7 +351,6 @@ def on_duty(tx: Connection, now: datetime) -> Sequence[Any]:
         .join(position_live, position_live.c.inspector_id == shift.c.staff_id, isouter=True)
         .where(shift.c.starts_at <= now, shift.c.ends_at > now, shift.c.starts_at > now - LONGEST)
     )
-    return tx.execute(rows.order_by(shift.c.role, staff.c.username)).all()
 
 
 def running(tx: Connection, staff_id: UUID, now: datetime, grace: timedelta = timedelta(hours=2)) -> Any:

@@ -15,7 +15,7 @@ from gis import tracks
 from gis.db import Connection
 from gis.errors import BadFilter
 from gis.measures import MEASURES, measure, measured
-from gis.people import Caller
+from gis.people import Caller, Scope
 from gis.search import ZONE, CaseFilter, count, overdue, within
 from gis.tables import case, department, division, measure_case, measure_day
 
@@ -112,8 +112,13 @@ def statistics(
     return Statistics(by, rows, {code: sum(row.values[code] for row in rows) for code in codes})
 
 
-def figures(tx: Connection, caller: Caller, now: datetime | None = None) -> list[Figure]:
+def figures(
+    tx: Connection, caller: Caller, now: datetime | None = None, wanted: CaseFilter | None = None
+) -> list[Figure]:
     """The wall's six figures, each with its value 24 hours earlier in the day, so that a morning is not a fall.
+
+    ``wanted`` narrows them to villages or departments; inspectors then are those in these villages, of these
+    departments.
 
     Yesterday's ``open`` and ``overdue`` are judged by today's due times: a limit changed since then counts as now.
     """
@@ -122,18 +127,25 @@ def figures(tx: Connection, caller: Caller, now: datetime | None = None) -> list
     this_day = {"since": today.isoformat(), "until": today.isoformat()}
     figure_day = {"day_since": today.isoformat(), "day_until": today.isoformat()}
 
+    narrow = wanted or CaseFilter()
+    narrowed, among = narrow.clauses(moment), Scope(villages=frozenset(narrow.village))
+    if not narrow.village:
+        among = Scope(everything=not narrow.department, departments=frozenset(narrow.department))
+
     def behind(query: dict[str, str]) -> int:
         return count(tx, caller, CaseFilter.parse(query), moment)
 
     def then(*clauses: ColumnElement[bool]) -> int:
-        return tx.scalar(select(func.count()).where(within(caller.scope), *clauses)) or 0
+        return tx.scalar(select(func.count()).where(within(caller.scope), *narrowed, *clauses)) or 0
 
     def on_day(code: str, at: datetime) -> int:
         day, declared = at.astimezone(ZONE).date(), MEASURES[code]
         return then(case.c.id.in_(measured(code, since=day, until=day)), declared.at <= at)
 
-    open_now, late_now = {"status": "open"}, {"status": "open", "overdue": "true"}
-    reported = {**this_day, "status": "open,closed"}
+    of = narrow.query()
+    open_now, late_now = {**of, "status": "open"}, {**of, "status": "open", "overdue": "true"}
+    reported = {**of, **this_day, "status": "open,closed"}
+    figure_day |= of
     was_open = and_(
         case.c.reported_at <= before,
         or_(case.c.closed_at.is_(None), case.c.closed_at > before),
@@ -158,8 +170,8 @@ def figures(tx: Connection, caller: Caller, now: datetime | None = None) -> list
         ),
         Figure(
             "inspectors_online",
-            tracks.online(tx, caller.scope, moment),
-            tracks.online(tx, caller.scope, before),
+            tracks.online(tx, caller.scope, moment, among),
+            tracks.online(tx, caller.scope, before, among),
             {},
         ),
     ]

@@ -29,7 +29,7 @@ export default defineConfig({
   build: {
     target: 'es2022',
     chunkSizeWarningLimit: 1800,
-    rolldownOptions: { input: { wall: page('wall'), desk: page('desk'), login: page('login'), report: page('report') } },
+    rolldownOptions: { input: { wall: page('wall'), desk: page('desk'), login: page('login'), report: page('report'), remote: page('remote') } },
   },
   server: {
     // `WANGGE_API=http://127.0.0.1:8000 npm run dev` works on the pages against a running town.

@@ -1,9 +1,11 @@
 """Who may reach what: every route declares it, and nobody gets past it."""
 
 import asyncio
+from datetime import timedelta
 
 import httpx
 from fastapi.routing import APIRoute
+from sqlalchemy import text
 
 from api import access
 from api.main import create_app
@@ -25,6 +27,7 @@ OPEN = {
     "GET /readyz",
     "GET /",
     "GET /wall",
+    "GET /wall/remote",
     "GET /desk",
     "GET /desk/{place:path}",
     "GET /desk/intake",
@@ -146,3 +149,23 @@ def test_a_permission_missing_is_said(client, login):
     answer = client.get("/api/statistics", headers=login("inspector001"))
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     assert answer.json()["detail"]["permission"] == "statistics.view"
+
+
+def test_a_wall_that_hangs_open_keeps_its_login_but_not_for_ever(client, login, database):
+    headers = login("leader")
+
+    def life() -> timedelta:
+        assert client.post("/api/session", headers=headers, content=b"").status_code == 204
+        with database.engine.begin() as tx:
+            return tx.execute(
+                text("select expires_at - now() from token order by created_at desc limit 1")
+            ).scalar_one()
+
+    with database.engine.begin() as tx:
+        tx.execute(text("update token set expires_at = now() + interval '1 minute'"))
+    assert timedelta(hours=11) < life() <= timedelta(hours=12)
+    with database.engine.begin() as tx:
+        tx.execute(text("update token set created_at = now() - interval '29 days 23 hours'"))
+        tx.execute(text("update token set expires_at = now() + interval '1 minute'"))
+    assert timedelta(minutes=59) < life() <= timedelta(hours=1)
+    assert client.post("/api/session", headers=login("handler_D02_1"), content=b"").json()["code"] == "forbidden"

@@ -54,7 +54,7 @@ NOBODYS = "01890000-0000-7000-8000-000000000000"
 
 # Routes that need a login and show no case, each a decision. Every other one is walked below.
 CASELESS = {
-    *("POST /api/logout", "GET /api/me", "PUT /api/media/{sha256}", "GET /api/layers"),
+    *("POST /api/session", "POST /api/logout", "GET /api/me", "PUT /api/media/{sha256}", "GET /api/layers"),
     *("GET /api/selection/layers", "GET /ogc", "GET /ogc/conformance", "GET /ogc/api", "GET /ogc/collections"),
     *(f"GET /ogc/collections/{{collection}}{part}" for part in ("", "/queryables", "/schema")),
     *("GET /api/components", "GET /api/components/{code}", "GET /api/grids/{code}", "GET /api/divisions"),
@@ -95,6 +95,10 @@ CASELESS = {
     *("GET /api/sketches/{sketch_id}/file", "POST /api/sketches/{sketch_id}/restore"),
     *("GET /api/panoramas", "GET /api/panoramas/{panorama_id}/picture", "POST /api/panoramas/{panorama_id}/restore"),
     *(f"{method} /api/panoramas/{{panorama_id}}" for method in ("PUT", "PATCH", "DELETE")),
+    # Which wall shows which address; the cases it shows are asked for by its own login.
+    *("POST /api/walls/{wall}/code", "POST /api/walls/pair", "GET /api/walls/{wall}", "PUT /api/walls/{wall}/show"),
+    *("PUT /api/walls/{wall}/shown", "DELETE /api/walls/{wall}/drivers", "DELETE /api/walls/{wall}/drivers/me"),
+    *("GET /api/walls/{wall}/stream", "GET /api/wall/patrol"),
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
@@ -516,6 +520,20 @@ class Walk:
             row.status == "closed" and local_day(row.closed_at) == today for row in self.visible
         )
 
+    def heat(self) -> None:
+        for query, keep in QUERIES.items():
+            for res in (6, 11):
+                told = self.get(f"/api/heat?res={res}&{query}").json()
+                assert told["total"] == sum(cell["n"] for cell in told["items"]) == sum(map(keep, self.visible))
+
+    def alerts(self) -> None:
+        told = self.get("/api/wall/alerts").json()
+        overdue = [row for row in self.visible if row.status == "open" and late(row)]
+        assert told["late"]["n"] == len(overdue), self.person.name
+        assert {item["id"] for item in told["late"]["worst"]} <= {str(row.id) for row in overdue}
+        assert len(told["late"]["worst"]) == min(3, len(overdue))
+        assert (told["silent"] is None) == ("position.view" not in self.person.permissions)
+
     def whole_town(self) -> bool:
         """Whether the centre's papers are open to this person; else they are refused."""
         everything = any(scope == "town" and role not in ADMINS for role, scope, _ in self.person.grants)
@@ -764,6 +782,8 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/statistics": ("statistics.view", Walk.statistics),
     "GET /api/statistics/{measure}/cases": ("statistics.view", Walk.drill_downs),
     "GET /api/figures": ("case.view", Walk.figures),
+    "GET /api/heat": ("map.view", Walk.heat),
+    "GET /api/wall/alerts": ("case.view", Walk.alerts),
     "GET /api/places": ("map.view", Walk.places),
     "GET /api/identify": ("map.view", Walk.identified),
     "GET /api/board": ("statistics.view", Walk.board),

@@ -286,6 +286,7 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
     assert facets["village"] == dict(Counter(r.village_code for r in rows))
     assert facets["department"] == dict(Counter(r.department_code or "" for r in rows))
     assert facets["category"] == dict(Counter(f"{r.category_kind}:{r.category_code}" for r in rows))
+    assert facets["day"] == dict(Counter((r.reported_at + timedelta(hours=8)).date().isoformat() for r in rows))
     assert facets["severity"] == dict(Counter(str(r.severity) for r in rows))
 
     shown, red, yellow, singles, cells = 0, 0, 0, [], []
@@ -310,6 +311,8 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
         found = store.heat(mask, *tile)
         weights.update(dict(zip(found.cell.tolist(), found.n.tolist(), strict=True)))
     assert weights == Counter(int(parent(row.h3, resolution(z))) for row in rows)
+    whole = dict(zip(*(column.tolist() for column in store.hexagons(mask, resolution(z))), strict=True))
+    assert whole == weights, "the tiles' weights add up to whole cells"
 
 
 def assert_paged(store: CaseStore, mask, rows: list[Row], page: int) -> None:

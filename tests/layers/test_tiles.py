@@ -6,7 +6,7 @@ from uuid import UUID
 
 import mapbox_vector_tile
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gis import geometry, map_shapes
@@ -17,7 +17,7 @@ from gis.search import CaseFilter
 from gis.tables import basemap_feature, component, division, survey, unit_grid
 from layers import style, tiles
 from layers.mvt import Block, Property, distinct, layer
-from tests.gis.test_points import EVERYTHING, NOW, light_of, make_row
+from tests.gis.test_points import EVERYTHING, NOW, filters, in_scope, kept, light_of, make_row, scopes
 from tests.gis.test_points import tiles as tiles_of
 
 
@@ -111,6 +111,28 @@ def test_heat_weighs_every_case():
     for z in (8, 13, 16):
         found = [f for t in tiles_of(z, rows) for f in read(tiles.heat(store, mask, *t)).get("heat", [])]
         assert sum(told["n"] for _, told in found) == sum(r.status == "open" for r in rows) > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6), scope=scopes, wanted=filters, z=st.sampled_from((9, 12, 15, 18)), bits=st.integers(2, 6)
+)
+def test_clusters_heat_hexagons_and_days_all_add_up_to_the_count_under_any_filter(seed, scope, wanted, z, bits):
+    chance = random.Random(seed)
+    rows = [make_row(chance, i) for i in range(150)]
+    store = CaseStore.of(rows)
+    mask = store.mask(scope, wanted, NOW)
+    kept_rows = [row for row in rows if in_scope(row, scope) and kept(row, wanted, NOW)]
+    drawn = Counter()
+    for tile in tiles_of(z, rows):
+        for name, body in (
+            ("clusters", tiles.cases(store, mask, *tile, bits)),
+            ("heat", tiles.heat(store, mask, *tile)),
+        ):
+            drawn[name] += sum(told["n"] for features in read(body).values() for _, told in features)
+    cells = sum(store.hexagons(mask, z // 2)[1].tolist())
+    days = sum(store.facets(mask, ["day"])["day"].values())
+    assert (drawn["clusters"], drawn["heat"], cells, days, mask.count) == (len(kept_rows),) * 5
 
 
 def test_components_from_the_database(tx):

@@ -6,6 +6,7 @@ import type {
   Catalogue,
   Facts,
   Figure,
+  HeatCell,
   Me,
   Named,
   Place,
@@ -114,13 +115,15 @@ export const api = {
   divisions: () => get<GeoJSON.FeatureCollection>('/api/divisions'),
   departments: () => get<{ items: Named[] }>('/api/departments').then((found) => found.items),
   catalogue: () => get<Catalogue>('/api/catalogue'),
-  figures: (signal?: AbortSignal) => get<{ at: string; figures: Figure[] }>('/api/figures', signal),
+  figures: (of = '', signal?: AbortSignal) => get<{ at: string; figures: Figure[] }>(`/api/figures${query(of)}`, signal),
   statistics: (search: string, signal?: AbortSignal) => get<Statistics>(`/api/statistics${query(search)}`, signal),
   statisticCases: (measure: string, search: string, cursor: string, limit: number, signal?: AbortSignal) =>
     get<CasePage>(
       `/api/statistics/${code(measure)}/cases${query(search, `limit=${limit}`, cursor && `cursor=${code(cursor)}`)}`,
       signal,
     ),
+  heat: (filter: string, res: number, signal?: AbortSignal) =>
+    get<{ res: number; total: number; items: HeatCell[] }>(`/api/heat${query(filter, `res=${res}`)}`, signal),
   positions: () => get<{ items: Position[] }>('/api/positions/live'),
   places: (text: string, signal?: AbortSignal) => get<{ items: Place[] }>(`/api/places?q=${code(text)}`, signal),
   style: (theme: 'dark' | 'light' = 'dark') => get<import('maplibre-gl').StyleSpecification>(`/style.json?theme=${theme}`),

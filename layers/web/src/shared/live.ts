@@ -11,48 +11,54 @@ export const heardAt = ref<string | null>(null)
 /** Raised whenever cases changed on the server: what was read of them is to be read again. */
 export const version = ref(0)
 
-/** Quiet time after a change before everything is read again, and the longest wait when changes never pause. */
-const SETTLE_MS = 600
-const LONGEST_MS = 2500
+/** How soon after a change what was read is read again, and how long after that at the earliest once more. */
+const SOON_MS = 150
+let restMs = 2500
 /** Positions come every few seconds: a stream that brought some and then nothing for this long is a dead wire. */
 const SILENCE_MS = 20_000
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000]
 
-let settle: ReturnType<typeof setTimeout> | undefined
-let firstChange = 0
+let due: ReturnType<typeof setTimeout> | undefined
+let readAt = -Infinity
 
-/** Notes that cases changed; many changes in a row become one new reading. */
+/** A page that is looked at from afar and never typed into may read again sooner. */
+export function readEvery(ms: number): void {
+  restMs = ms
+}
+
+/** Notes that cases changed; many changes in a row become few readings. */
 export function changed(): void {
-  const now = performance.now()
-  if (settle === undefined) firstChange = now
-  clearTimeout(settle)
-  const wait = Math.max(0, Math.min(SETTLE_MS, firstChange + LONGEST_MS - now))
-  settle = setTimeout(() => {
-    settle = undefined
+  due ??= setTimeout(() => {
+    due = undefined
+    readAt = performance.now()
     version.value += 1
-  }, wait)
+  }, Math.max(SOON_MS, readAt + restMs - performance.now()))
 }
 
 export interface Listener {
   case?: (news: CaseNews) => void
+  /** A case left what this caller may see. */
+  gone?: (id: string) => void
   positions?: (items: Position[]) => void
 }
 
 /**
- * Listens until the returned function is called, and says of each change whether it belongs to the filter. The browser reconnects by itself and
- * names the last event it has; when the server has closed the stream for good (restart, refused) or the filter is
- * another one, a new stream is opened and everything is read again. `filterQuery` is the filter as the server reads it.
+ * Listens until the returned function is called, and says of each change whether it belongs to the filter. The browser
+ * reconnects by itself and names the last event it has; when the server has closed the stream for good (refused) or the
+ * filter is another one, a new stream is opened that names it too, and everything is read again. `filterQuery` is the
+ * filter as the server reads it.
  */
 export function listen(filterQuery: Readonly<Ref<string>>, to: Listener = {}): () => void {
   let failures = 0
   let stream: EventSource
   let again: ReturnType<typeof setTimeout> | undefined
   let silence: ReturnType<typeof setTimeout> | undefined
+  let last = ''
 
   const open = (missed: boolean) => {
     clearTimeout(again)
     clearTimeout(silence)
-    stream = new EventSource(`/api/stream${query(filterQuery.value)}`)
+    stream = new EventSource(`/api/stream${query(filterQuery.value, last && `last_event_id=${encodeURIComponent(last)}`)}`)
     stream.onopen = () => {
       connected.value = true
       failures = 0
@@ -69,8 +75,10 @@ export function listen(filterQuery: Readonly<Ref<string>>, to: Listener = {}): (
     }
     const on = <T>(name: string, take: (data: T) => void) =>
       stream.addEventListener(name, (event) => {
+        const { data, lastEventId } = event as MessageEvent<string>
         heardAt.value = new Date().toISOString()
-        take(JSON.parse((event as MessageEvent<string>).data) as T)
+        if (lastEventId) last = lastEventId
+        take(JSON.parse(data) as T)
       })
     on<CaseNews>('case', (news) => {
       changed()
@@ -85,8 +93,10 @@ export function listen(filterQuery: Readonly<Ref<string>>, to: Listener = {}): (
       }, SILENCE_MS)
     })
     on('reset', changed)
-    // A case left what this caller may see: the lists are read again without it.
-    on('gone', changed)
+    on<{ id: string }>('gone', ({ id }) => {
+      changed()
+      to.gone?.(id)
+    })
     on('hello', () => undefined)
   }
   const renew = () => {

@@ -133,6 +133,13 @@ export interface Position {
   state: 'moving' | 'still' | 'silent'
 }
 
+/** A whole h3 cell: its cases and its corners, lon and lat. */
+export interface HeatCell {
+  cell: string
+  n: number
+  ring: [number, number][]
+}
+
 export interface Place {
   kind: 'poi' | 'address' | 'division' | 'component' | 'case' | 'grid'
   name: string

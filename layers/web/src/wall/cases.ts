@@ -3,8 +3,9 @@ import { ref, shallowRef, watch } from 'vue'
 
 import { api, isAbort } from '../shared/api'
 import { toQuery, without } from '../shared/filter'
-import { version } from '../shared/live'
+import { version, type CaseNews } from '../shared/live'
 import type { CaseItem, Statistics } from '../shared/types'
+import { hear } from './news'
 import { drill, drillQuery, filter, filterQuery, narrowing, type Drill } from './state'
 import { ranking } from './statistics'
 
@@ -42,16 +43,11 @@ export async function load(): Promise<void> {
   running = new AbortController()
   const { signal } = running
   loading.value = true
+  readAt = performance.now()
   try {
-    const [first, counted, lit] = await Promise.all([
-      page('', signal),
-      drill.value ? numberOf(drill.value, signal) : api.count(filterQuery.value, [], signal).then((c) => c.total),
-      api.count(toQuery(without(filter.value, 'light', 'overdue')), ['light'], signal),
-    ])
+    const [first] = await Promise.all([page('', signal), recount(signal)])
     items.value = first.items
     next.value = first.next
-    total.value = counted
-    lights.value = lit.facets.light ?? {}
     problem.value = null
     loading.value = false
   } catch (error) {
@@ -60,6 +56,33 @@ export async function load(): Promise<void> {
     loading.value = false
   }
   while (drill.value && next.value && items.value.length < DRILL_MOST && !problem.value && !signal.aborted) await loadMore()
+}
+
+async function recount(signal: AbortSignal): Promise<void> {
+  const [counted, lit] = await Promise.all([
+    drill.value ? numberOf(drill.value, signal) : api.count(filterQuery.value, [], signal).then((c) => c.total),
+    api.count(toQuery(without(filter.value, 'light', 'overdue')), ['light'], signal),
+  ])
+  total.value = counted
+  lights.value = lit.facets.light ?? {}
+}
+
+/** News goes into the list as it comes; the whole is read again at most this often, and not while somebody turns pages. */
+const REREAD_MS = 8000
+let readAt = 0
+export const paging = ref(false)
+
+/** Newest report first: the list's own order. */
+const before = (a: CaseItem, b: CaseItem) => a.reported_at > b.reported_at || (a.reported_at === b.reported_at && a.id > b.id)
+
+function take(news: CaseNews): void {
+  if (drill.value) return
+  const rest = items.value.filter((item) => item.id !== news.id)
+  if (news.matches) {
+    const at = rest.findIndex((item) => before(news, item))
+    if (at >= 0 || !next.value) rest.splice(at < 0 ? rest.length : at, 0, news)
+  }
+  items.value = rest
 }
 
 let reading: Promise<void> | null = null
@@ -88,8 +111,11 @@ async function readMore(cursor: string, signal: AbortSignal): Promise<void> {
 /** Keeps the list equal to what the state asks for; a number's cases move when the number does, which is seldom. */
 export function follow(): void {
   watch([filterQuery, drill], load, { immediate: true })
+  hear({ case: take, gone: (id) => (items.value = items.value.filter((item) => item.id !== id)) })
   watch(version, () => {
-    if (!drill.value) void load()
+    if (drill.value) return
+    if (performance.now() - readAt > REREAD_MS && !paging.value) void load()
+    else void recount(running.signal).catch(() => null)
   })
   watch(ranking, (_, before) => {
     if (drill.value && before) void load()

@@ -15,7 +15,13 @@ export interface SceneParts {
   bar?: Component
 }
 
-export const SCENE_PARTS: Partial<Record<SceneCode, SceneParts>> = {}
+/** A part that is loaded when it is first shown. */
+export const lazily = (load: () => Promise<{ default: Component }>): Component => defineAsyncComponent(load)
+
+export const SCENE_PARTS: Partial<Record<SceneCode, SceneParts>> = {
+  heat: { bar: lazily(() => import('./HeatBar.vue')) },
+  patrol: { side: lazily(() => import('./PatrolSide.vue')) },
+}
 
 export interface Tool {
   code: string
@@ -29,6 +35,3 @@ export interface Tool {
 
 /** In the order of their buttons at the map's right edge; one is open at a time, as `tool=code` in the address. */
 export const TOOLS: readonly Tool[] = []
-
-/** A part that is loaded when it is first shown. */
-export const lazily = (load: () => Promise<{ default: Component }>): Component => defineAsyncComponent(load)

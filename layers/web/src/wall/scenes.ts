@@ -41,3 +41,9 @@ export function sceneFrom(text: string | null): Scene {
   const found = SCENES.find((one) => one === code) ?? 'overview'
   return { code: found, of: PRESETS[found].one ? of : '' }
 }
+
+/** The stop of a rotation after the one that is shown, the first after a scene that is none of them. */
+export function following(stops: readonly string[], now: Scene): string | undefined {
+  const at = stops.findIndex((one) => one === sceneText(now) || one === now.code)
+  return stops[(at + 1) % stops.length]
+}

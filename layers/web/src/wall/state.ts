@@ -55,11 +55,12 @@ export const period = computed(() => ({
   until: today.value,
 }))
 
-/** What the filter says that statistics can be narrowed by. */
-export const narrowing = computed(() => {
-  const { village, department } = filter.value
-  return { ...(village && { village: village.join() }), ...(department && { department: department.join() }) }
-})
+const joined = (keys: readonly ('village' | 'department' | 'grid')[]): Record<string, string> =>
+  Object.fromEntries(keys.flatMap((key) => (filter.value[key] ? [[key, filter.value[key].join()]] : [])))
+
+/** What the filter says that statistics, and what it says that key figures can be narrowed by. */
+export const narrowing = computed(() => joined(['village', 'department', 'grid']))
+export const figuresOf = computed(() => new URLSearchParams(joined(['village', 'department'])).toString())
 
 /** The query of the list behind the number that was opened. */
 export const drillQuery = computed(() => {
@@ -90,6 +91,7 @@ export function enter(next: Scene): void {
   scene.value = next
   setFilter(begin(next.of))
   selection.value = null
+  statistic.by = next.code === 'village' ? 'unit_grid' : 'village'
   for (const name of LAYERS) layers[name].on = shown.includes(name)
 }
 
@@ -120,7 +122,8 @@ const OWN_KEYS: readonly string[] = [...FILTER_KEYS, 'scene', 'open', 'measure',
 
 function read(): void {
   const search = new URLSearchParams(location.search)
-  scene.value = sceneFrom(search.get('scene'))
+  const asked = sceneFrom(search.get('scene'))
+  if (sceneText(asked) !== sceneText(scene.value)) scene.value = asked
   const preset = PRESETS[scene.value.code]
   filter.value = FILTER_KEYS.some((key) => search.has(key)) ? fromQuery(search) : tidy(preset.filter(scene.value.of))
   const [type = '', ...rest] = (search.get('open') ?? '').split(':')
@@ -163,10 +166,23 @@ const still = (search: string): string => {
   return rest.toString()
 }
 
-/** Shows what an address says, as if it had been opened. */
-export function show(search: string): void {
-  history.replaceState(null, '', (search || '?') + location.hash)
+/** Where the map is, as `zoom/lat/lon`; the map writes it, and goes where `flight` says. */
+export const place = ref('')
+export const flight = ref('')
+
+/** Shows what an address says, as if it had been opened, but for what belongs to this screen: its rotation. */
+export function show(address: string): void {
+  const [search = '', hash = ''] = address.split('#')
+  const asked = new URLSearchParams(search)
+  for (const key of ['rotate', 'stops']) {
+    if (others[key]) asked.set(key, others[key])
+    else asked.delete(key)
+  }
+  history.replaceState(null, '', `?${asked}${location.hash}`)
   read()
+  if (hash.startsWith('map=')) flight.value = hash.slice(4)
+  // A scene alone is a scene from its beginning, also where it is the one that is shown.
+  else if (/^\?scene=[^&]*$/.test(search)) scene.value = { ...scene.value }
 }
 
 /** Binds the state to the address bar; going back restores what was shown before. */
@@ -180,7 +196,7 @@ export function bindAddress(): void {
       const next = address()
       if (next === location.search) return
       const slides = still(next) === still(location.search)
-      if (slides && sliding) history.replaceState(null, '', next + location.hash)
+      if ((slides && sliding) || others.rotate) history.replaceState(null, '', next + location.hash)
       else history.pushState(null, '', next + location.hash)
       sliding = slides
     },

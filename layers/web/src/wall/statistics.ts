@@ -35,7 +35,8 @@ export async function load(): Promise<void> {
   const { signal } = running
   const { measure, by } = statistic
   const read = (dimension: Dimension) =>
-    api.statistics(new URLSearchParams({ measures: measure, by: dimension, ...period.value, ...narrowing.value }).toString(), signal)
+    // What is closed stands beside every measure's days: whether it keeps up is what one wants to know.
+    api.statistics(new URLSearchParams({ measures: dimension === 'day' ? `${measure},closed` : measure, by: dimension, ...period.value, ...narrowing.value }).toString(), signal)
   loading.value = true
   try {
     const [days, villages, grids] = await Promise.all([read('day'), read('village'), read('unit_grid')])

@@ -26,7 +26,7 @@ export const PARTS_OF: Readonly<Record<LayerName, readonly string[]>> = {
   dutyGrids: ['duty-grids'],
   villages: ['villages', 'village-names'],
   components: ['component-clusters', 'component-points'],
-  heat: ['heat'],
+  heat: ['heat', 'heat-cells'],
   cases: [...CASE_LAYERS, 'drill-points'],
   inspectors: ['inspectors'],
 }
@@ -100,8 +100,14 @@ export interface StyleOptions {
   names: GeoJSON.FeatureCollection
 }
 
-/** Heat relative to what a crowded cell holds here: a quiet town and a busy one both show where their own crowds are. */
-export const heatWeight = (crowded: number): Expression => ['min', 1, ['/', N, crowded]]
+/** Kernel density: every case weighs the same, a cell's weight is its number of cases. How bright the densest is shown is the
+ * scale's: relative to what a crowded cell holds here, so that a quiet town and a busy one both show their own crowds. */
+export const heatIntensity = (crowded: number): number => 1.1 / crowded
+
+/** What one sees of cells: brightness by number, the fullest the brightest. */
+export const CELL_RAMP = ['#3a342c', '#6d5d4a', '#a98f6f', '#dcc4a0', '#fff8ec'] as const
+export const cellColour = (top: number): Expression =>
+  ['interpolate', ['linear'], ['sqrt', ['/', get('n'), Math.max(1, top)]], ...CELL_RAMP.flatMap((colour, i) => [i / (CELL_RAMP.length - 1), colour])] as Expression
 
 /** Clusters and single cases of one of the two sources. */
 export function caseLayers(range: 'far' | 'near', chinese: boolean): LayerSpecification[] {
@@ -146,6 +152,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     'wall-inspectors': points(),
     'wall-chosen': points(),
     'wall-fresh': points(),
+    'wall-cells': { type: 'geojson', data: empty, promoteId: 'cell' },
   }
 
   const hidden = new Set((Object.keys(PARTS_OF) as LayerName[]).filter((name) => !o.shown.includes(name)).flatMap((name) => PARTS_OF[name]))
@@ -159,11 +166,13 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
-      'heatmap-weight': heatWeight(10),
-      'heatmap-intensity': 1.1,
+      'heatmap-weight': N,
+      'heatmap-intensity': heatIntensity(10),
       'heatmap-radius': ['interpolate', ['linear'], ['zoom'], 10, 14, 13, 26, 16, 48],
       'heatmap-color': heatColour,
     } },
+    { id: 'heat-cells', type: 'fill', source: 'wall-cells', paint: { 'fill-color': cellColour(1), 'fill-opacity': 0.72, 'fill-outline-color': '#12181e' } },
+    { id: 'village-areas', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-opacity': 0 } },
     { id: 'unit-grid-areas', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-opacity': 0 } },
     { id: 'unit-grids', type: 'line', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 13, paint: { 'line-color': '#7f92a5', 'line-width': ['interpolate', ['linear'], ['zoom'], 13, 0.3, 17, 1.2], 'line-opacity': 0.55 } },
     { id: 'duty-grids', type: 'line', source: 'wall-duty-grids', 'source-layer': 'duty_grids', minzoom: 11, paint: { 'line-color': '#c3cfda', 'line-width': 1.2, 'line-dasharray': [3, 2] } },
@@ -216,6 +225,7 @@ export function opacityOf(layer: LayerSpecification, opacity: number): [string, 
   if (layer.id.startsWith('choropleth')) return [['fill-opacity', rampOpacity(opacity)]]
   if (layer.id === 'unit-grids') return [['line-opacity', 0.55 * opacity]]
   if (layer.id === 'villages') return [['line-opacity', 0.7 * opacity]]
+  if (layer.id === 'heat-cells') return [['fill-opacity', 0.72 * opacity]]
   if (layer.id === 'component-clusters') return [['circle-opacity', 0.5 * opacity]]
   const names = { line: ['line-opacity'], symbol: ['icon-opacity', 'text-opacity'], heatmap: ['heatmap-opacity'], circle: ['circle-opacity'] }
   return (names[layer.type as keyof typeof names] ?? []).map((name) => [name, opacity])

@@ -14,9 +14,9 @@ import 'maplibre-gl/dist/maplibre-gl.css'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url'
 
 import { markOf } from '../../shared/lights'
-import type { CaseItem, Position, Town } from '../../shared/types'
+import type { CaseItem, HeatCell, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
-import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, heatTiles, heatWeight, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
 import { addSymbols } from './symbols'
 
 setWorkerUrl(workerUrl)
@@ -24,7 +24,7 @@ setWorkerUrl(workerUrl)
 const PULSE_MS = 2000
 /** More than this many new cases at once is no news but a flood: they are drawn without pulsing. */
 const PULSES = 40
-const CLICKABLE = ['inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas']
+const CLICKABLE = ['inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas', 'village-areas', 'heat-cells']
 
 type Point = [number, number]
 const point = (at: Point, properties: Record<string, unknown>): GeoJSON.Feature => ({
@@ -42,33 +42,38 @@ export const magnification = (): number => parseFloat(getComputedStyle(document.
 /** The layer tree stands on the left where there is space for it beside the town. */
 const roomAround = (box: HTMLElement) => ({ top: 24, bottom: 24, right: 24, left: box.clientWidth >= 1300 ? 290 : 24 })
 
-export type Pick = (what: Selection | null, at: Point) => void
+/** What was clicked: something with a detail of its own, or a village to go down into. */
+export type Picked = Selection | { type: 'village'; code: string }
+export type Pick = (what: Picked | null, at: Point) => void
 
 export class WallMap {
   readonly map: MapLibreMap
   /** Done when sources and layers can be spoken to; tiles may still be on their way. */
   readonly ready: Promise<void>
-  private readonly home: [number, number, number, number]
+  private home: [number, number, number, number]
   private readonly people = new Map<string, Position>()
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
   private crowded = 0
+  private inCells = false
 
   constructor(
     container: HTMLElement,
     base: Parameters<typeof wallStyle>[0],
+    home: [number, number, number, number],
     town: Town,
     options: StyleOptions,
     picked: Pick,
   ) {
-    this.home = town.bbox
+    this.home = home
     const [w, s, e, n] = town.bbox
-    const [dx, dy] = [(e - w) * 0.6, (n - s) * 0.6]
+    // Stitched screens are five times as wide as high: the whole town must still fit into their height.
+    const [dx, dy] = [(e - w) * 4, (n - s) * 0.6]
     this.map = new MapLibreMap({
       container,
       style: wallStyle(base, options),
       pixelRatio: devicePixelRatio * magnification(),
-      bounds: [w, s, e, n],
+      bounds: home,
       fitBoundsOptions: { padding: roomAround(container) },
       maxBounds: [w - dx, s - dy, e + dx, n + dy],
       hash: 'map',
@@ -90,7 +95,7 @@ export class WallMap {
       const feature = this.map.queryRenderedFeatures(event.point, { layers: CLICKABLE })[0]
       this.click(feature, event.lngLat.toArray() as Point, picked)
     })
-    for (const layer of CLICKABLE.slice(0, -1)) {
+    for (const layer of CLICKABLE.filter((name) => !name.endsWith('-areas') && name !== 'heat-cells')) {
       this.map.on('mouseenter', layer, () => (this.map.getCanvas().style.cursor = 'pointer'))
       this.map.on('mouseleave', layer, () => (this.map.getCanvas().style.cursor = ''))
     }
@@ -110,6 +115,10 @@ export class WallMap {
         return picked({ type: 'component', code: String(properties.code) }, at)
       case 'unit-grid-areas':
         return picked({ type: 'grid', code: String(properties.code) }, at)
+      case 'village-areas':
+        return picked({ type: 'village', code: String(properties.code) }, at)
+      case 'heat-cells':
+        return this.goTo(at, this.map.getZoom() + 1.5)
       case 'inspectors':
         return picked({ type: 'inspector', code: String(properties.id) }, at)
       default:
@@ -154,14 +163,28 @@ export class WallMap {
     this.map.fitBounds(around, { padding: roomAround(this.map.getContainer()), maxZoom: 16, duration: 700 })
   }
 
+  /** Of the two ways to draw heat, one. */
+  private isDrawn(id: string): boolean {
+    return id === 'heat' ? !this.inCells : id !== 'heat-cells' || this.inCells
+  }
+
   showLayer(name: LayerName, on: boolean, opacity: number): void {
     for (const id of PARTS_OF[name]) {
       const layer = this.map.getLayer(id)
       if (!layer) continue
-      this.map.setLayoutProperty(id, 'visibility', on ? 'visible' : 'none')
+      this.map.setLayoutProperty(id, 'visibility', on && this.isDrawn(id) ? 'visible' : 'none')
       for (const [property, value] of opacityOf({ id, type: layer.type } as LayerSpecification, opacity))
         this.map.setPaintProperty(id, property as 'fill-opacity', value as number)
     }
+  }
+
+  /** Draws heat by whole cells instead of as a kernel density; null for the density again. */
+  showCells(cells: readonly HeatCell[] | null, visible: boolean): void {
+    this.inCells = cells !== null
+    const features = (cells ?? []).map(({ cell, n, ring }): GeoJSON.Feature => ({ type: 'Feature', properties: { cell, n }, geometry: { type: 'Polygon', coordinates: [[...ring, ring[0]!]] } }))
+    this.geo('cells')?.setData(collection(features))
+    this.map.setPaintProperty('heat-cells', 'fill-color', cellColour((cells ?? []).reduce((most, one) => Math.max(most, one.n), 1)))
+    for (const id of PARTS_OF.heat) this.map.setLayoutProperty(id, 'visibility', visible && this.isDrawn(id) ? 'visible' : 'none')
   }
 
   /** Measures heat by the crowded cells in view, so that it shows something at every zoom and size of town. */
@@ -172,7 +195,7 @@ export class WallMap {
     const crowded = Math.max(2, counts[Math.floor(counts.length * 0.95)] ?? 0)
     if (crowded === this.crowded) return
     this.crowded = crowded
-    this.map.setPaintProperty('heat', 'heatmap-weight', heatWeight(crowded))
+    this.map.setPaintProperty('heat', 'heatmap-intensity', heatIntensity(crowded))
   }
 
   showComponents(categories: readonly string[]): void {
@@ -197,12 +220,16 @@ export class WallMap {
     this.geo('inspectors')?.setData(collection(items.map(personPoint)))
   }
 
-  /** Moves and adds people one by one: a position is a few bytes, not a new layer. */
+  /** Everyone there is now, moved, added or taken away one by one: a position is a few bytes, not a new layer. */
   movePeople(items: readonly Position[]): void {
     const moved = items.filter((item) => this.people.has(item.inspector_id))
     const come = items.filter((item) => !this.people.has(item.inspector_id))
+    const here = new Set(items.map((item) => item.inspector_id))
+    const gone = [...this.people.keys()].filter((id) => !here.has(id))
+    for (const id of gone) this.people.delete(id)
     for (const item of items) this.people.set(item.inspector_id, item)
     void this.geo('inspectors')?.updateData({
+      remove: gone,
       add: come.map(personPoint),
       update: moved.map((item) => ({
         id: item.inspector_id,
@@ -226,7 +253,18 @@ export class WallMap {
   }
 
   goHome(): void {
-    this.map.fitBounds(this.home, { padding: roomAround(this.map.getContainer()), duration: 700 })
+    this.fit(this.home)
+  }
+
+  /** Brings an extent into view. */
+  fit(box: [number, number, number, number]): void {
+    this.map.fitBounds(box, { padding: roomAround(this.map.getContainer()), maxZoom: 17, duration: 900 })
+  }
+
+  /** Flies to `zoom/lat/lon`, the form of the map's address. */
+  fly(place: string): void {
+    const [zoom, lat, lon] = place.split('/').map(Number)
+    if ([zoom, lat, lon].every(Number.isFinite)) this.map.flyTo({ center: [lon!, lat!], zoom: zoom!, duration: 1200 })
   }
 
   bounds(): [number, number, number, number] {
