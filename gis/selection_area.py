@@ -62,8 +62,11 @@ class Area:
     def touches_point(
         self, lon: ColumnElement[Any], lat: ColumnElement[Any], mk: ColumnElement[Any]
     ) -> ColumnElement[bool]:
-        """The same of a point, whose Morton code ``mk`` has an index."""
-        return and_(within(self._reach, mk), self.touches(func.ST_SetSRID(func.ST_MakePoint(lon, lat), SRID)))
+        """The same of a point, whose Morton code ``mk`` has an index. Only near the edge is the point itself looked at:
+        that is quick, and the database can tell how many there will be."""
+        ranges = cover(self._reach, self.shape)
+        whole, edge = (_among(mk, [one for one in ranges if one.whole is kind]) for kind in (True, False))
+        return or_(whole, and_(edge, self.touches(func.ST_SetSRID(func.ST_MakePoint(lon, lat), SRID))))
 
     def geojson(self) -> dict[str, Any]:
         """The shape as GeoJSON, to a centimetre."""
@@ -191,31 +194,51 @@ def _on_earth(places: Any) -> None:
 
 def within(shape: Shape, mk: ColumnElement[Any]) -> ColumnElement[bool]:
     """Whether a point may lie in a shape, by its indexed Morton code: never false for one that does."""
-    return or_(never(), *(and_(mk >= low, mk < high) for low, high in cover(shape)))
+    return _among(mk, cover(shape, shape))
 
 
-def cover(shape: Shape, most: int = RANGES) -> list[tuple[int, int]]:
-    """At most ``most`` ascending ranges [low, high) of Morton codes (``gis.geometry.morton``) that hold every point of
-    a shape: cells of the world divided for as long as they are few."""
-    shapely.prepare(shape)
+def _among(mk: ColumnElement[Any], ranges: "Sequence[Range]") -> ColumnElement[bool]:
+    return or_(never(), *(and_(mk >= one.low, mk < one.high) for one in ranges))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Morton codes [low, high); ``whole``: every point that has one lies in the shape."""
+
+    low: int
+    high: int
+    whole: bool
+
+
+def cover(reach: Shape, inner: Shape, most: int = RANGES) -> list[Range]:
+    """At most ``most`` ascending ranges of Morton codes (``gis.geometry.morton``) that hold every point of ``reach``:
+    cells of the world, divided for as long as they are few and not wholly in ``inner``."""
+    shapely.prepare(reach)
+    shapely.prepare(inner)
+    whole: list[tuple[int, int]] = []
     cells, z = np.zeros(1, np.int64), 0
-    while z < WORLD_BITS:
-        inner = (cells[:, None] * 4 + np.arange(4)).reshape(-1)
-        px, py = (axis << (WORLD_BITS - z - 1) for axis in deinterleave(inner))
+    while z < WORLD_BITS and len(cells):
+        parts = (cells[:, None] * 4 + np.arange(4)).reshape(-1)
         size = 1 << (WORLD_BITS - z - 1)
-        left, top = pixel_lonlat(px, py)
-        right, bottom = pixel_lonlat(px + size, py + size)
+        px, py = (axis << (WORLD_BITS - z - 1) for axis in deinterleave(parts))
+        (left, top), (right, bottom) = pixel_lonlat(px, py), pixel_lonlat(px + size, py + size)
         pad = _PAD_DEGREES
-        inner = inner[shapely.intersects(shape, shapely.box(left - pad, bottom - pad, right + pad, top + pad))]
-        if not len(inner) or len(inner) > most:
+        boxes = shapely.box(left - pad, bottom - pad, right + pad, top + pad)
+        touched, held = shapely.intersects(reach, boxes), shapely.covers(inner, boxes)
+        if touched.sum() + len(whole) > most:
             break
-        cells, z = inner, z + 1
-    width = 2 * (WORLD_BITS - z)
-    ranges: list[tuple[int, int]] = []
-    for cell in np.sort(cells).tolist():
-        low, high = cell << width, cell + 1 << width
-        if ranges and ranges[-1][1] == low:
-            ranges[-1] = (ranges[-1][0], high)
-        else:
-            ranges.append((low, high))
+        cells, z = parts[touched & ~held], z + 1
+        whole += [(code, z) for code in parts[held].tolist()]
+    found = [(*_codes(code, level), True) for code, level in whole]
+    found += [(*_codes(code, z), False) for code in cells.tolist()]
+    ranges: list[Range] = []
+    for low, high, kind in sorted(found):
+        if ranges and (ranges[-1].high, ranges[-1].whole) == (low, kind):
+            low = ranges.pop().low
+        ranges.append(Range(low, high, kind))
     return ranges
+
+
+def _codes(cell: int, z: int) -> tuple[int, int]:
+    width = 2 * (WORLD_BITS - z)
+    return cell << width, cell + 1 << width

@@ -21,18 +21,23 @@ near = st.tuples(st.floats(116.6, 116.7), st.floats(40.05, 40.15))
 @given(st.lists(near, min_size=3, max_size=12, unique=True), st.lists(near, max_size=40))
 def test_the_ranges_hold_every_point_of_a_shape_and_are_few(corners, points):
     hull = shapely.convex_hull(shapely.multipoints(corners))
-    ranges = cover(hull)
+    ranges = cover(hull, hull)
     assert 0 < len(ranges) <= RANGES
-    assert all(low < high for low, high in ranges)
-    assert all(before[1] < after[0] for before, after in pairwise(ranges))
+    assert all(one.low < one.high for one in ranges)
+    assert all(before.high <= after.low for before, after in pairwise(ranges))
     inside = [p for p in points if shapely.intersects(hull, shapely.Point(p))] + list(corners)
     codes = morton(*np.array(inside).T)
-    assert all(any(low <= code < high for low, high in ranges) for code in codes.tolist())
+    assert all(any(one.low <= code < one.high for one in ranges) for code in codes.tolist())
+    for place in points:
+        if any(one.whole and one.low <= morton(*place) < one.high for one in ranges):
+            assert place in inside
 
 
 def test_the_ranges_of_a_small_shape_leave_most_of_its_surroundings_out():
     around = shapely.Point(116.65, 40.1).buffer(0.001)
-    held = sum(high - low for low, high in cover(around))
+    ranges = cover(around, around)
+    held = sum(one.high - one.low for one in ranges)
+    assert any(one.whole for one in ranges)
     west, south, east, north = around.bounds
     pixels = np.ptp([morton(x, y) for x in (west, east) for y in (south, north)])
     assert held < pixels
