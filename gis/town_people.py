@@ -14,6 +14,8 @@ NAMESPACE = UUID("7f3c1c9e-5f0a-5a57-9d3e-110113003000")
 ZONE = ZoneInfo("Asia/Shanghai")
 SHIFTS = ((time(7), 8), (time(14), 8))
 """Start and hours of the early and the late shift."""
+LEADING = (time(8), 10)
+"""Of the leader on duty."""
 CENTRE = "D01"
 DESK = (
     # username, role, how many (0: the bare username), title
@@ -98,16 +100,31 @@ class Turn:
 
 
 def roster(staff: Sequence[Person], first: date, days: int = 14) -> list[Turn]:
-    """Shifts from ``first`` on: early and late in turn by week, every seventh day off, working people only."""
+    """Shifts from ``first`` on: early and late in turn by week, one day in seven off, working people only.
+
+    Inspectors are off at weekends, half on each day, so that every duty grid has somebody from Monday to Friday (a
+    weekend that is made up is planned by hand); leaders are on duty by day.
+    """
     working = ("inspector", "acceptor", "shift_leader", "dispatcher")
     turns: list[Turn] = []
     for number, person in enumerate(p for p in staff if p.grants[0][0] in working):
-        for day in range(days):
-            today = first + timedelta(days=day)
-            if (today.toordinal() + number) % 7 == 0 and person.grants[0][0] != "shift_leader":
+        role = person.grants[0][0]
+        for today in (first + timedelta(days=day) for day in range(days)):
+            if _off(role, number, today):
                 continue
             start, hours = SHIFTS[(number + today.toordinal() // 7) % 2]
             begins = datetime.combine(today, start, ZONE)
-            grid = person.duty_grids[day % len(person.duty_grids)] if person.duty_grids else None
-            turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), grid, person.grants[0][0]))
+            grid = person.duty_grids[(today - first).days % len(person.duty_grids)] if person.duty_grids else None
+            turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), grid, role))
+    start, hours = LEADING
+    for person in (p for p in staff if p.grants[0][0] == "leader"):
+        for day in range(days):
+            begins = datetime.combine(first + timedelta(days=day), start, ZONE)
+            turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), None, "leader"))
     return turns
+
+
+def _off(role: str, number: int, day: date) -> bool:
+    if role == "shift_leader":
+        return False
+    return day.weekday() == 5 + number % 2 if role == "inspector" else (day.toordinal() + number) % 7 == 0

@@ -10,7 +10,7 @@ import shapely
 import yaml
 from sqlalchemy import func, select, text
 
-from gis import tables
+from gis import duty, tables, worktime
 from gis.db import Connection
 from gis.errors import DefinitionBad, GridGap, GridOverlap, NotFound, TownDiffers, TownExists
 from gis.geometry import morton
@@ -353,6 +353,26 @@ def test_parameters_that_name_nothing_are_refused(
     assert refusal.value.detail["where"] == where
 
 
+def test_the_roster_leaves_no_gap_in_the_duty_plan(small: Town) -> None:
+    """Weekends and a long holiday, by the plan and the calendar the town comes with; no weekend to be made up."""
+    root = settings().data_dir
+    plan = duty.Plan.from_body(yaml.safe_load((root / "duty_plans" / "renhe.yaml").read_text(encoding="utf-8")))
+    calendar = worktime.Calendar.from_body(
+        yaml.safe_load(next((root / "calendars").glob("*.yaml")).read_text(encoding="utf-8"))
+    )
+    first, last = date(2026, 9, 21), date(2026, 10, 9)
+    own = {p.id: frozenset(p.duty_grids) for p in small.staff}
+    turns = [
+        duty.Turn(t.staff_id, t.role, t.starts_at, t.ends_at, own[t.staff_id] | ({t.duty_grid} - {None}))
+        for t in roster(small.staff, first, days=(last - first).days + 1)
+    ]
+    grids = sorted(set().union(*own.values()))
+    wanted = list(duty.demands(plan, calendar, first, last, grids))
+    assert {demand.duty_grid for demand in wanted} == {None, *grids}
+    assert any(demand.post.role == "leader" for demand in wanted)
+    assert list(duty.gaps(wanted, turns)) == []
+
+
 def test_an_inspector_is_on_one_shift_a_day_and_off_one_day_a_week(small: Town) -> None:
     turns = roster(small.staff, date(2026, 11, 20), days=14)
     for person in small.staff:
@@ -363,7 +383,7 @@ def test_an_inspector_is_on_one_shift_a_day_and_off_one_day_a_week(small: Town) 
             assert len(days) == 12
             assert {t.duty_grid for t in mine} <= set(person.duty_grids)
     hours = {t.starts_at.hour for t in turns}
-    assert hours == {7, 14}
+    assert hours == {7, 8, 14}
     for day in {t.starts_at.date() for t in turns}:
         leaders = [p.id for p in small.staff if p.grants[0][0] == "shift_leader"]
         assert {t.starts_at.hour for t in turns if t.starts_at.date() == day and t.staff_id in leaders} == {7, 14}
