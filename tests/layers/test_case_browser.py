@@ -197,7 +197,15 @@ def test_a_case_goes_from_dispatch_to_its_end_through_the_pages(
     sheet = leader.get_by_test_id("sheet")
     expect(sheet).to_contain_text(town.detail(case_id)["number"])
     expect(sheet).to_contain_text("已更换井盖")
-    expect(sheet.locator("img")).to_have_js_property("complete", True)
+    expect(sheet.locator(".photos img")).to_have_js_property("complete", True)
+    picture = leader.get_by_test_id("sheet-map")
+    expect(picture).to_be_visible()
+    colours = """i => { const c = document.createElement('canvas'); c.width = c.height = 60
+        const x = c.getContext('2d'); x.drawImage(i, 0, 0, 60, 60)
+        return new Set(new Uint32Array(x.getImageData(0, 0, 60, 60).data.buffer)).size }"""
+    assert picture.evaluate(colours) > 20, "the map is drawn"
+    leader.emulate_media(media="print")
+    leader.screenshot(path=str(tmp_path / "sheet.png"), full_page=True)
     expect(leader.get_by_role("navigation")).to_have_count(0)
     assert axe_faults(leader) == []
 

@@ -47,6 +47,7 @@ def page(chromium: str, town: Town) -> Iterator[Page]:
 def test_a_step_is_drawn_mended_tried_published_and_old_cases_are_moved(town: Town, page: Page) -> None:
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
     old = filed(town, 0)
     page.goto(f"{town.url}/desk/flows")
     row = page.locator("[data-flow=standard] [data-version='1']")

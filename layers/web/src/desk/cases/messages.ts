@@ -51,6 +51,8 @@ export const cases = {
   'case.late': ['{who}超时于', '{who} was late at'],
   'case.noLine': ['派遣后开始计时。', 'The clock starts with dispatch.'],
   'case.noLine.stages': ['本流程不设处置总时限：从第一个环节起，每个环节各自计时。', 'This flow has no handling limit: from the first on, each stage has its own.'],
+  'sheet.map': ['案件位置', 'Where the case lies'],
+  'sheet.map.width': ['上北；图宽约 {n} 米', 'North is up; about {n} m wide'],
   'case.noLine.ended': ['没有计过处置时限。', 'No handling limit ever ran.'],
   'case.stages': ['各环节用时', 'Time in each stage'],
   'case.clock.spoken': ['时限 {limit}，{start} 起算', 'Limit {limit}, from {start}'],

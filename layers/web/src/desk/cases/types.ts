@@ -64,6 +64,7 @@ export interface CaseFile extends CaseDetail {
   timer: { at: string; action: string; name: Two } | null
   assignee: { id: string; name: string } | null
   tags: string[]
+  tag_names: Two[]
   stage_due_at: string | null
   stage_light: Light
   urge_count: number

@@ -188,14 +188,15 @@ export const definitionsApi = {
   areas: () => get<Areas>('/api/areas'),
   area: (area: string) => get<{ name: string; bbox: [number, number, number, number] }>(`/api/areas/${encodeURIComponent(area)}`),
   importDuties: (file: File, revision: number) => upload<DutyImport>('/api/duty-list/import', file, revision),
-  audit: (which: string) => get<Audit>(`/api/duty-list/audit?which=${which}`),
-  replay: (days: number, which: string, pair: { from: string; to: string } | null, cursor: string) =>
+  audit: (which: string, signal?: AbortSignal) => get<Audit>(`/api/duty-list/audit?which=${which}`, signal),
+  replay: (days: number, which: string, pair: { from: string; to: string } | null, cursor: string, signal?: AbortSignal) =>
     get<Replay>(
       `/api/duty-list/replay${query(
         `which=${which}&days=${days}`,
         pair ? `from=${encodeURIComponent(pair.from)}&to=${encodeURIComponent(pair.to)}` : '',
         cursor && `cursor=${encodeURIComponent(cursor)}`,
       )}`,
+      signal,
     ),
   standard: (which: string) => get<Standard>(`/api/filing-standard?which=${which}`),
   importStandard: (file: File, revision: number) => upload<StandardImport>('/api/filing-standard/import', file, revision),

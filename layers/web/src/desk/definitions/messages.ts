@@ -1,4 +1,7 @@
+import { faults } from './faultmessages'
+
 export const definitions = {
+  ...faults,
   'nav.duties': ['权责清单', 'Duty list'],
   'nav.standards': ['立结案标准', 'Filing standard'],
   'nav.definitions': ['定义', 'Definitions'],
@@ -160,11 +163,6 @@ export const definitions = {
   'import.landed': ['读入的行', 'Rows that landed'],
   'import.inherited': ['取自上一行的列', 'Columns taken from above'],
 
-  'fault.unknown': ['没有“{what}”', 'There is no {what}'],
-  'fault.area': ['镇内没有这个区域：{what}，规则不会用到', 'The town has no area {what}: the rule never holds'],
-  'fault.conditions': ['这个类别没有立案条件', 'A category without conditions'],
-  'fault.id': ['编号与 {what} 相同', 'The id is that of {what}'],
-  'fault.about': ['与规则 {what} 的类别、区域、单位、来源都相同', 'About the same as rule {what}'],
 
   'definition.what': ['城市可以改的规矩都在这里：每次发布是一个不可更改的版本，可对照、可恢复。', 'What a city may change: every publication is an immutable version, to be compared and restored.'],
   'definition.find': ['查种类、名称、代码', 'Kind, name, code'],

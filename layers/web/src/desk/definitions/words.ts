@@ -1,7 +1,7 @@
 /** Codes of rules and definitions in people's words. Knows the town's names; keeps no state but the areas'. */
 import { computed, shallowRef } from 'vue'
 
-import { t, word, type MessageKey } from '../../shared/i18n'
+import { t, word } from '../../shared/i18n'
 import { catalogue, departments, divisions } from '../../shared/names'
 import { definitionsApi, type Areas } from './api'
 
@@ -98,19 +98,3 @@ export const areaChoices = computed(() => [
   ...(areas.value?.villages ?? []).map((one) => ({ value: `village:${one.code}`, label: one.name })),
   ...(areas.value?.duty_grids ?? []).map((one) => ({ value: `duty:${one.code}`, label: `${one.name} ${one.code}` })),
 ])
-
-/** What the server most often says is wrong; anything else is shown as it says it. */
-const FAULTS: readonly (readonly [RegExp, MessageKey])[] = [
-  [/^unknown: (.+)$/, 'fault.unknown'],
-  [/^no such area in the town: (.+)$/, 'fault.area'],
-  [/^a category without conditions$/, 'fault.conditions'],
-  [/^the id is already that of (.+)$/, 'fault.id'],
-  [/^rule (\S+) .* is already about/, 'fault.about'],
-]
-export function faultWords(why: string): string {
-  for (const [form, key] of FAULTS) {
-    const found = form.exec(why)
-    if (found) return t(key, { what: found[1] ?? '' })
-  }
-  return why
-}

@@ -192,6 +192,18 @@ export class PlainMap {
     this.map.easeTo({ center: at, zoom: Math.min(Math.max(zoom, this.map.getZoom()), 19), duration: 400 })
   }
 
+  /** The map around a place as a picture, once everything there is drawn. */
+  picture(at: LonLat, zoom: number): Promise<string> {
+    this.map.jumpTo({ center: at, zoom })
+    return new Promise((done) =>
+      this.map.once('idle', () => {
+        // A canvas can be read only in the very frame that drew it.
+        this.map.once('render', () => done(this.map.getCanvas().toDataURL()))
+        this.map.triggerRepaint()
+      }),
+    )
+  }
+
   fit(corners: readonly LonLat[]): void {
     const around = new LngLatBounds()
     for (const corner of corners) around.extend(corner)
