@@ -21,6 +21,8 @@ Texts = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 CODE_DIGITS = 16
+ACCURACY_M = {"A": 0.5, "B": 1.0, "C": 10.0}
+"""How far a surveyed place may be off, in metres, by accuracy class."""
 _SEQUENCE_LIMIT = 999_999
 
 COLUMNS = [

@@ -16,13 +16,16 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from gis import (
     basemaps,
     campaigns,
+    catalogue_mappings,
     category_status,
+    census_sampling,
     definitions,
     duty,
     errors,
     forms,
     guides,
     intake_rules,
+    local_systems,
     map_layers,
     people,
     workflow_parse,
@@ -30,6 +33,7 @@ from gis import (
 from gis.bindings import Bindings
 from gis.campaigns import Campaign
 from gis.catalogue import Catalogue, Category, FilingStandard
+from gis.catalogue_mappings import CatalogueMapping
 from gis.category_status import CategoryStatus
 from gis.db import Connection
 from gis.definitions import Body
@@ -79,12 +83,15 @@ definitions.register("form", forms.parse)
 definitions.register("guide", guides.parse)
 definitions.register("campaign", campaigns.parse)
 definitions.register("intake_rule", intake_rules.parse)
+definitions.register(catalogue_mappings.KIND, CatalogueMapping.from_body)
+definitions.register(local_systems.KIND, local_systems.LocalSystem.from_body)
+definitions.register(census_sampling.KIND, census_sampling.SamplingPlan.from_body)
 
 # Whoever publishes one waits for the others to be done: two that fit what is in force may not fit each other.
 _PUBLISHING = 7266727
 _ACROSS = (
     *("catalogue", "case_kind", "filing_standard", "duty_list", "workflow", category_status.KIND),
-    *("form", "guide", "intake_rule", "binding"),
+    *("form", "guide", "intake_rule", "binding", catalogue_mappings.KIND),
 )
 
 
@@ -118,6 +125,7 @@ class Rulebook:
     campaigns: Mapping[str, Campaign]
     intake_rules: IntakeRules
     bindings: Bindings
+    catalogue_mappings: Mapping[str, CatalogueMapping]
     versions: Mapping[str, int]
 
     def workflow(self, code: str) -> Workflow:
@@ -228,6 +236,7 @@ def _build(
         campaigns=every("campaign"),
         intake_rules=only("intake_rule"),
         bindings=only("binding"),
+        catalogue_mappings=every(catalogue_mappings.KIND),
         versions={f"{kind}/{code}": number for (kind, code), number in sorted(newest.items())},
     )
 
@@ -275,6 +284,8 @@ def _unknown_names(tx: Connection, book: Rulebook) -> Iterator[dict[str, str]]:
         book.bindings.check_names(book.case_kinds, book.workflows, CHANNELS)
     except errors.DefinitionBad as problem:
         yield from told_faults(problem)
+    for mapping in book.catalogue_mappings.values():
+        yield from mapping.faults(book.catalogues)
     standard = book.filing_standard
     if standard.catalogue != book.town_catalogue:
         yield {"where": "filing_standard.catalogue", "why": f"the town's is {book.town_catalogue}"}

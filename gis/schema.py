@@ -23,7 +23,7 @@ from gis.db import Engine, make_engine
 from gis.errors import Unavailable
 from gis.tables import Xid8, metadata
 
-APPEND_ONLY = ("case_event", "case_digest", "audit", "handover", "duty_log", "running_report")
+APPEND_ONLY = ("case_event", "case_digest", "audit", "handover", "duty_log", "running_report", "component_version")
 
 ischema_names["xid8"] = Xid8  # so that reading the database's own description knows the type
 
