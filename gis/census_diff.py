@@ -86,10 +86,10 @@ def compare(new: Side, old: Side, told: Sequence[str]) -> Compared:
         for row in np.flatnonzero((said != "") & (said != was)).tolist():
             changes[here[row]][name] = (was[row], said[row])
     for row, before in zip(here.tolist(), there.tolist(), strict=True):
-        was, said = old.properties[before], new.properties[row]
-        for key in said.keys() & was.keys():
-            if said[key] != was[key]:
-                changes[row][f"properties.{key}"] = (was[key], said[key])
+        kept, given = old.properties[before], new.properties[row]
+        for key in given.keys() & kept.keys():
+            if given[key] != kept[key]:
+                changes[row][f"properties.{key}"] = (kept[key], given[key])
     kinds = np.full(len(new.codes), "added", dtype=object)
     differs = np.array([bool(one) for one in changes], dtype=bool)
     again = np.zeros(len(new.codes), dtype=bool)

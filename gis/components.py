@@ -109,13 +109,18 @@ def _part(written: npt.NDArray[np.str_], start: int, end: int) -> npt.NDArray[np
     return np.ascontiguousarray(letters[:, start:end]).view(f"U{end - start}").reshape(len(padded))
 
 
+def hold_codes(tx: Connection) -> None:
+    """Let nobody else publish, register or number components until the transaction ends."""
+    tx.execute(text("select pg_advisory_xact_lock(hashtext('component.code'))"))
+
+
 def assign_codes(tx: Connection, district: str, categories: Texts) -> Texts:
     """New 16-digit codes, one per category code given, after the highest sequence of each category in the register.
 
     Holds the register's code lock until the transaction ends, so two surveys never get the same codes. Raises
     ``ComponentCodeBad`` when a category has no sequence left.
     """
-    tx.execute(text("select pg_advisory_xact_lock(hashtext('component.code'))"))
+    hold_codes(tx)
     prefix = func.left(component.c.code, 10)
     highest = {
         row.prefix: int(row.highest)
@@ -170,6 +175,7 @@ def register(tx: Connection, rows: Iterable[Sequence[Any]]) -> Landed:
     One COPY into a temporary table and one statement; 100,000 components take a few seconds. The surveys of what landed
     are recorded anew: by that alone the map sees that the register changed.
     """
+    hold_codes(tx)
     tx.execute(text("drop table if exists component_in"))
     tx.execute(text("create temporary table component_in (like component including defaults) on commit drop"))
     read = copy_in(tx, "component_in", COLUMNS, rows)
@@ -179,7 +185,7 @@ def register(tx: Connection, rows: Iterable[Sequence[Any]]) -> Landed:
     landed = tx.execute(
         text(
             f"with landed as (insert into component ({names}) select {names} from component_in order by mk"
-            f" on conflict (code) do update set {changes} where ({old}) is distinct from ({new})"
+            f" on conflict (code) do update set {changes}, case_id = null where ({old}) is distinct from ({new})"
             " returning xmax = 0 as fresh)"
             " select count(*) filter (where fresh) as new, count(*) filter (where not fresh) as updated from landed"
         )

@@ -251,6 +251,28 @@ GridMismatch = _problem(
 GridOutside = _problem("GridOutside", "grid_outside", 422, "单元网格越出所属村居", "A unit grid leaves its village")
 GridCodeBad = _problem("GridCodeBad", "grid_code_bad", 422, "网格编码不合规", "The grid code breaks the coding rule")
 GridDuplicate = _problem("GridDuplicate", "grid_duplicate", 422, "网格编码重复", "Duplicate grid code")
+AccuracyMissing = _problem("AccuracyMissing", "accuracy_missing", 422, "没有填写精度等级", "No accuracy class is given")
+GeometryKind = _problem(
+    "GeometryKind", "geometry_kind", 422, "图形类型与类别不符", "The category is drawn as another kind of shape"
+)
+ComponentNear = _problem(
+    "ComponentNear",
+    "component_near",
+    422,
+    "与同类部件距离过近，疑似重复",
+    "Another of its kind is so near that it may be the same",
+)
+ComponentKnown = _problem(
+    "ComponentKnown",
+    "component_known",
+    422,
+    "附近已有已发布的同类部件，疑为同一个",
+    "A published component of its kind is near: it may be the same",
+)
+CommonShift = _problem(
+    "CommonShift", "common_shift", 422, "与已发布普查相比整体偏移", "All of it is shifted against the published census"
+)
+UnitMissing = _problem("UnitMissing", "unit_missing", 422, "没有填写责任单位", "No responsible unit is given")
 TownExists = _problem(
     "TownExists", "town_exists", 409, "数据库中已有另一个镇", "The database already holds another town"
 )
@@ -273,6 +295,35 @@ NotAPanorama = _problem(
     422,
     "全景图须为 2:1 的等距柱状图",
     "A panorama is an equirectangular picture of 2:1",
+# The census
+DraftUnknown = _problem("DraftUnknown", "draft_unknown", 404, "没有这份普查草稿", "No such census draft")
+DraftBusy = _problem("DraftBusy", "draft_busy", 409, "草稿正在检查，请稍候", "The draft is being checked; wait for it")
+DraftEnded = _problem("DraftEnded", "draft_ended", 409, "草稿已结束，不能再改", "The draft has ended")
+DraftSampled = _problem(
+    "DraftSampled",
+    "draft_sampled",
+    409,
+    "已抽样的草稿不能再改；要改请先作废样本",
+    "A draft that was sampled does not change; discard the sample first",
+)
+DraftUnready = _problem(
+    "DraftUnready", "draft_unready", 409, "草稿还不能发布", "The draft is not ready to be published"
+)
+StaleCensus = _problem(
+    "StaleCensus",
+    "stale_census",
+    409,
+    "检查之后草稿或已发布普查有变化，请重新检查",
+    "The draft or the published census changed after the check: check again",
+)
+SampleState = _problem(
+    "SampleState", "sample_state", 409, "样本当前状态不允许这个操作", "The sample's state does not allow this"
+)
+NotRevertible = _problem(
+    "NotRevertible", "not_revertible", 409, "这次发布没有可撤回的部件", "Nothing of this publication can be taken back"
+)
+ChangeInvalid = _problem(
+    "ChangeInvalid", "change_invalid", 422, "变更内容不完整或不适用", "The change is incomplete or does not fit"
 )
 
 # Service

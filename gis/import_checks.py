@@ -38,6 +38,7 @@ class RowError:
     zh: str
     en: str
     value: str
+    field: str = ""
 
 
 class Problems:
@@ -47,7 +48,7 @@ class Problems:
         self._source = source
         self._identifiers = identifiers
         self._first: npt.NDArray[Any] = np.full(len(source), None, dtype=object)
-        self._found: list[tuple[int, type[errors.Problem], str, str, str]] = []
+        self._found: list[tuple[int, type[errors.Problem], str, str, str, str]] = []
         self.bad: Flags = np.zeros(len(source), dtype=bool)
 
     def add(
@@ -57,18 +58,20 @@ class Problems:
         values: Texts | Sequence[object] | str = "",
         zh: Texts | str = "",
         en: Texts | str = "",
+        field: str = "",
     ) -> None:
-        """Refuse the rows ``where`` holds. ``values``, ``zh`` and ``en`` are one text or one per row of the file."""
+        """Refuse the rows ``where`` holds. ``values``, ``zh`` and ``en`` are one text or one per row of the file;
+        ``field`` is the field of the mapping that is wrong, where it is one."""
         at = np.flatnonzero(where)
         for row in at.tolist():
             value, note_zh, note_en = (t if isinstance(t, str) else str(t[row]) for t in (values, zh, en))
-            self._found.append((row, problem, value, note_zh, note_en))
+            self._found.append((row, problem, value, note_zh, note_en, field))
         self._first[at[self._first[at] == None]] = problem.code  # noqa: E711 — element-wise
         self.bad[at] = True
 
     def add_row(self, row: int, problem: type[errors.Problem], value: str, zh: str, en: str) -> None:
         """Refuse one row of the file, by its position."""
-        self._found.append((row, problem, value, zh, en))
+        self._found.append((row, problem, value, zh, en, ""))
         if not self.bad[row]:
             self._first[row] = problem.code
             self.bad[row] = True
@@ -93,8 +96,9 @@ class Problems:
                 zh=f"{problem.zh}：{zh}" if zh else problem.zh,
                 en=f"{problem.en}: {en}" if en else problem.en,
                 value=value[:500],
+                field=field,
             )
-            for row, problem, value, zh, en in found
+            for row, problem, value, zh, en, field in found
         ]
 
 
@@ -210,9 +214,11 @@ def apply_rule(
             odd[i] = meant[i] is None
     if odd.any():
         label = "、".join(rule.columns)
-        problems.add(odd[at], unknown, raw, f"{label} 的取值没有映射", f"the mapping has no value for this {label}")
+        problems.add(
+            odd[at], unknown, raw, f"{label} 的取值没有映射", f"the mapping has no value for this {label}", rule.key
+        )
     if rule.required:
-        problems.add(raw == "", errors.FieldMissing, "", "、".join(rule.columns), " / ".join(rule.columns))
+        problems.add(raw == "", errors.FieldMissing, "", "、".join(rule.columns), " / ".join(rule.columns), rule.key)
     return meant[at]
 
 
@@ -243,11 +249,11 @@ def dates(source: Source, mapping: Mapping, key: str, problems: Problems, today:
     early, late = ~dummy & (parsed < _EARLIEST), ~dummy & (parsed > ahead)
     parsed[dummy | early | late] = np.datetime64("NaT", "s")  # a refused date is in no order with others
     label = "、".join(rule.columns)
-    problems.add(odd[at], errors.DateBad, raw, f"{label} 无法识别", f"{label} is in none of the formats")
-    problems.add(early[at], errors.DateBad, raw, f"{label} 早于 1850 年", f"{label} is before 1850")
-    problems.add(late[at], errors.DateBad, raw, f"{label} 在未来", f"{label} lies in the future")
+    problems.add(odd[at], errors.DateBad, raw, f"{label} 无法识别", f"{label} is in none of the formats", key)
+    problems.add(early[at], errors.DateBad, raw, f"{label} 早于 1850 年", f"{label} is before 1850", key)
+    problems.add(late[at], errors.DateBad, raw, f"{label} 在未来", f"{label} lies in the future", key)
     if rule.required:
-        problems.add(raw == "", errors.FieldMissing, "", label, label)
+        problems.add(raw == "", errors.FieldMissing, "", label, label, key)
     return parsed[at]
 
 

@@ -15,6 +15,7 @@ from gis import components, errors, geometry
 from gis.areas import areas
 from gis.db import Connection
 from gis.import_checks import (
+    Flags,
     Places,
     Problems,
     Texts,
@@ -36,6 +37,7 @@ from gis.import_readers import Source
 from gis.tables import SRID
 
 _SHIFT_SAMPLE, _SHIFT_LEAST = 5000, 20
+_GRID = "unit_grid_code"
 UNITS = ("competent_unit", "owner_unit", "maintenance_unit")
 
 
@@ -55,10 +57,12 @@ class Checked:
     located: Located
 
 
-def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Checked:
+def check(tx: Connection, source: Source, mapping: Mapping, today: date, *, renumber: Flags | None = None) -> Checked:
     """Check every row against the mapping, the town, the catalogues and the register; writes nothing.
 
-    Raises ``ImportRefused`` when the whole file lies elsewhere, ``MappingBad`` when columns are missing.
+    ``renumber`` is given for a draft, which is compared with all of the register later: the rows whose codes count for
+    nothing, since they get new ones. Raises ``ImportRefused`` when the whole file lies elsewhere, ``MappingBad`` when
+    columns are missing.
     """
     require_columns(source, mapping)
     town = ground(tx)
@@ -67,17 +71,21 @@ def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Chec
     identifiers = column(source, mapping.identifier.columns, mapping.na)
     problems = Problems(source, identifiers)
     spots = places(source, mapping, town.bounds, problems)
-    _check_identifiers(source, identifiers, problems)
+    kept = np.ones(len(source), dtype=bool) if renumber is None else ~renumber
+    _check_identifiers(source, identifiers, kept, problems)
     catalogues, categories, titles = _categories(source, mapping, town, identifiers, problems)
     if mapping.coded:
-        _check_codes(identifiers, town.district, categories, problems)
+        _check_codes(np.where(kept, identifiers, ""), town.district, categories, problems)
     fields = _fields(source, mapping, town, titles, problems, today)
     located = locate(tx, spots.lon, spots.lat, problems)
     _check_declared_grid(fields["unit_grid_code"], located, problems)
     _refuse_shifted(tx, source, mapping, spots, fields["unit_grid_code"], located)
     if mapping.declared_point:
         _check_declared_point(source, mapping, spots, problems)
-    codes = _match_register(tx, mapping, identifiers, categories, problems)
+    if renumber is None:
+        codes = _match_register(tx, mapping, identifiers, categories, problems)
+    else:
+        codes = np.where(kept & ~problems.bad & mapping.coded, identifiers, "").astype(object)
     return Checked(source, mapping, problems, identifiers, codes, catalogues, categories, fields, spots, located)
 
 
@@ -99,12 +107,15 @@ def land(
     return components.register(tx, watched(rows))
 
 
-def _check_identifiers(source: Source, identifiers: Texts, problems: Problems) -> None:
-    problems.add(identifiers == "", errors.FieldMissing, "", "标识", "identifier")
-    _, first, at = np.unique(identifiers.astype(str), return_index=True, return_inverse=True)
-    twin = (first[at] != np.arange(len(identifiers))) & (identifiers != "")
+def _check_identifiers(source: Source, identifiers: Texts, kept: Flags, problems: Problems) -> None:
+    problems.add((identifiers == "") & kept, errors.FieldMissing, "", "标识", "identifier", "identifier")
+    at_kept = np.flatnonzero(kept)
+    _, first, at = np.unique(identifiers[at_kept].astype(str), return_index=True, return_inverse=True)
+    original = np.arange(len(identifiers))
+    original[at_kept] = at_kept[first[at]]
+    twin = (original != np.arange(len(identifiers))) & (identifiers != "")
     if twin.any():
-        rows = source.rows[first[at]].astype(str)
+        rows = source.rows[original].astype(str)
         zh = np.char.add(np.char.add("与文件第 ", rows), " 行相同")
         problems.add(twin, errors.ComponentDuplicate, identifiers, zh, np.char.add("same as row ", rows))
 
@@ -118,7 +129,7 @@ def _categories(
         raw = components.category_digits(identifiers)
     else:
         raw = apply_rule(source, rule.code, mapping.na, problems, errors.CategoryUnknown)
-        problems.add(raw == "", errors.FieldMissing, "", "类别", "category")
+        problems.add(raw == "", errors.FieldMissing, "", "类别", "category", "category")
     raw = np.where(raw == None, "", raw)  # noqa: E711 — element-wise
     names = column(source, rule.name.columns, mapping.na) if rule.name else None
     return town.of_category("component", rule.catalogue, raw, names, problems)
@@ -164,7 +175,7 @@ def _fields(
     ):
         given = answer[key] != None  # noqa: E711 — element-wise; None was refused as unmapped
         odd = given & ~np.isin(answer[key].astype(str), allowed)
-        problems.add(odd, errors.ValueUnknown, answer[key], key, key)
+        problems.add(odd, errors.ValueUnknown, answer[key], key, key, key)
     for key in UNITS:
         rule = mapping.fields.get(key)
         units = (
@@ -174,7 +185,7 @@ def _fields(
         )
         named = (units != "") & (units != None)  # noqa: E711 — element-wise
         problems.add(
-            named & ~np.isin(units.astype(str), list(town.departments)), errors.DepartmentUnknown, units, key, key
+            named & ~np.isin(units.astype(str), list(town.departments)), errors.DepartmentUnknown, units, key, key, key
         )
         answer[key] = units
     late = ~in_order(answer["surveyed_on"], answer["changed_on"])
@@ -187,7 +198,8 @@ def _fields(
                 )
             ]
         )
-        problems.add(late, errors.DateOrder, both, "变更日期早于初始日期", "changed before it was first surveyed")
+        note = "变更日期早于初始日期", "changed before it was first surveyed"
+        problems.add(late, errors.DateOrder, both, *note, "changed_on")
     return answer
 
 
@@ -196,10 +208,13 @@ def _check_declared_grid(declared: Texts, located: Located, problems: Problems) 
     if not given.any():
         return
     shaped = np.char.isdigit(declared.astype(str)) & (np.char.str_len(declared.astype(str)) == 15)
-    problems.add(given & ~shaped, errors.GridUnknown, declared, "应为 15 位网格编码", "a grid code has 15 digits")
+    problems.add(
+        given & ~shaped, errors.GridUnknown, declared, "应为 15 位网格编码", "a grid code has 15 digits", _GRID
+    )
     differs = given & shaped & (declared != located.unit_grid)
     zh = np.char.add("实际位于 ", located.unit_grid.astype(str))
-    problems.add(differs, errors.GridMismatch, declared, zh, np.char.add("it lies in ", located.unit_grid.astype(str)))
+    en = np.char.add("it lies in ", located.unit_grid.astype(str))
+    problems.add(differs, errors.GridMismatch, declared, zh, en, _GRID)
 
 
 def _refuse_shifted(
@@ -284,13 +299,13 @@ def _rows(checked: Checked, codes: Texts, good: npt.NDArray[np.intp], survey_id:
         lon.tolist(),
         lat.tolist(),
         geometry.morton(lon, lat).tolist(),
-        _properties(checked, good),
+        property_texts(checked, good),
         shapes.tolist(),
     ]
     return zip(*lists, strict=True)
 
 
-def _properties(checked: Checked, good: npt.NDArray[np.intp]) -> list[str]:
+def property_texts(checked: Checked, good: npt.NDArray[np.intp]) -> list[str]:
     """The columns that are kept as they were, as JSON; empty values are left out."""
     mapping, frame = checked.mapping, checked.source.frame
     used = used_columns(mapping)

@@ -56,7 +56,11 @@ class Ground:
                 answers[:, i] = found, category.code, category.name
             except (errors.CategoryUnknown, errors.CategoryAmbiguous, errors.CategoryMismatch) as problem:
                 facts = ", ".join(f"{key}={value}" for key, value in problem.detail.items() if value)
-                problems.add(at == i, type(problem), f"{code} {name}".strip(), "", facts)
+                may = [
+                    f"{one['code']} {one['name']}（{one['catalogue']}）" for one in problem.detail.get("candidates", [])
+                ]
+                zh = f"可能是 {'、'.join(may)}" if may else ""
+                problems.add(at == i, type(problem), f"{code} {name}".strip(), zh, facts, "category")
         catalogues, categories, titles = answers[:, at]
         return catalogues, categories, titles
 

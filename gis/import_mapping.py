@@ -39,7 +39,8 @@ _FIELDS: dict[str, frozenset[str]] = {
         ["channel", "occurred_at", "reported_at", "closed_at", "status", "address", "severity", "component_code"]
     ),
 }
-_DATES = frozenset(["surveyed_on", "changed_on", "valid_from", "occurred_at", "reported_at", "closed_at"])
+DATES = frozenset(["surveyed_on", "changed_on", "valid_from", "occurred_at", "reported_at", "closed_at"])
+"""Fields that hold a date or a time."""
 _ALLOWED = {
     "state": ("intact", "damaged", "lost", "abandoned", "removed"),
     "accuracy_class": ("A", "B", "C"),
@@ -365,7 +366,7 @@ def _rule(key: str, value: object, where: str | None = None) -> FieldRule:
         ),
         required=_choice(f"{where}.required", table.get("required", "false"), ("true", "false")) == "true",
     )
-    if (rule.formats or rule.missing) and key not in _DATES:
+    if (rule.formats or rule.missing) and key not in DATES:
         raise _bad(where, "只有日期字段可写 formats 与 missing", "only date fields have formats and missing")
     for allowed in [_ALLOWED[key]] if key in _ALLOWED else []:
         for meant in [*rule.values.values(), rule.default, rule.constant]:

@@ -40,13 +40,32 @@ class Claim:
     file: str
     path: str
     mapping: str
+    draft_id: UUID | None = None
 
 
-def open_run(tx: Connection, run_id: UUID, kind: str, file: str, started_by: str, path: str, mapping: str = "") -> None:
-    """Note an import to be done; ``file`` is the name its sender gave it, ``path`` where the upload is kept."""
+def open_run(
+    tx: Connection,
+    run_id: UUID,
+    kind: str,
+    file: str,
+    started_by: str,
+    path: str,
+    mapping: str = "",
+    draft_id: UUID | None = None,
+) -> None:
+    """Note an import to be done; ``file`` is the name its sender gave it, ``path`` where the upload is kept.
+
+    With ``draft_id`` it is the check of a census draft, which keeps its own file: ``path`` is then empty."""
     tx.execute(
         insert(import_run).values(
-            id=run_id, kind=kind, file=file, state="queued", started_by=started_by, path=path, mapping=mapping
+            id=run_id,
+            kind=kind,
+            file=file,
+            state="queued",
+            started_by=started_by,
+            path=path,
+            mapping=mapping,
+            draft_id=draft_id,
         )
     )
 
@@ -57,7 +76,7 @@ def claim(tx: Connection, run_id: UUID) -> Claim | None:
         update(import_run)
         .where(import_run.c.id == run_id, _FREE, import_run.c.attempts < ATTEMPTS)
         .values(state="running", heartbeat=func.now(), attempts=import_run.c.attempts + 1)
-        .returning(*(import_run.c[name] for name in ("id", "attempts", "kind", "file", "path", "mapping")))
+        .returning(*(import_run.c[name] for name in ("id", "attempts", "kind", "file", "path", "mapping", "draft_id")))
     ).first()
     return Claim(*row) if row else None
 
@@ -91,7 +110,7 @@ def give_up(tx: Connection) -> list[str]:
         .where(_FREE, import_run.c.attempts >= ATTEMPTS)
         .values(state="refused", counts={"problem": problem}, ended_at=func.now())
     )
-    return list(tx.execute(broken.returning(import_run.c.path)).scalars())
+    return [path for path in tx.execute(broken.returning(import_run.c.path)).scalars() if path]
 
 
 def get_run(tx: Connection, run_id: UUID) -> dict[str, Any]:

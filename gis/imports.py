@@ -17,7 +17,18 @@ from uuid import UUID, uuid5
 import numpy as np
 from sqlalchemy import Engine, text
 
-from gis import errors, import_cases, import_components, import_grids, import_mapping, import_runs, quarantine
+from gis import (
+    census_check,
+    census_repairs,
+    errors,
+    import_cases,
+    import_components,
+    import_grids,
+    import_mapping,
+    import_runs,
+    local_systems,
+    quarantine,
+)
 from gis.db import Connection, transaction
 from gis.import_checks import Problems, RowError, extent, records, summary, write_errors
 from gis.import_ground import today
@@ -88,10 +99,11 @@ def import_file(
             en=f"The mapping file is not valid: kind: it maps {mapping.kind}, not {kind}",
             key="kind",
         )
-    tx.execute(text("set local statement_timeout = 0"))
-    tx.execute(text("set local idle_in_transaction_session_timeout = 0"))
+    _without_limits(tx)
     progress("read", 0, 1)
     source = read(path, mapping)
+    if mapping.crs.startswith(local_systems.PREFIX):
+        source, mapping = census_repairs.localised(source, mapping, local_systems.in_force(tx))
     if not len(source):
         raise errors.ImportRefused(zh="文件中没有数据行", en="The file has no rows", file=shown_as or source.file)
     progress("read", 1, 1)
@@ -139,6 +151,12 @@ def import_file(
         errors=found_errors,
         extra=extra,
     )
+
+
+def _without_limits(tx: Connection) -> None:
+    """An import takes longer than a request may."""
+    tx.execute(text("set local statement_timeout = 0"))
+    tx.execute(text("set local idle_in_transaction_session_timeout = 0"))
 
 
 def data_extent(path: Path, mapping: Mapping) -> tuple[tuple[float, float, float, float], int]:
@@ -208,7 +226,7 @@ def _watched(progress: Progress, total: int) -> Callable[[Iterable[Any]], Iterat
 
 # --- Imports as jobs --------------------------------------------------------------------------------------------
 
-_DEFAULT_MAPPING = {"components": "census-cjt214", "grids": "grids"}
+_DEFAULT_MAPPING = {"components": "census-cjt214", "census": "census-cjt214", "grids": "grids"}
 BEAT_SECONDS = 20.0
 
 
@@ -233,12 +251,16 @@ def run(engine: Engine, run_id: UUID, *, max_refused: float | None = None) -> bo
         chosen = mapping_named(mine.mapping or _DEFAULT_MAPPING.get(mine.kind, ""))
         with transaction(engine) as tx:
             with _alive(engine, mine):
-                outcome = import_file(
-                    tx, mine.kind, path, chosen, shown_as=mine.file, max_refused=max_refused, progress=watch
-                )
+                if mine.draft_id is not None:
+                    _without_limits(tx)
+                    counts, found = census_check.check(tx, mine.draft_id, chosen, watch), []
+                else:
+                    outcome = import_file(
+                        tx, mine.kind, path, chosen, shown_as=mine.file, max_refused=max_refused, progress=watch
+                    )
+                    counts, found = outcome.counts(), [asdict(item) for item in outcome.errors[:_SHOWN]]
             # In the same transaction: a run is never landed and not ended, nor landed by two.
-            found = [asdict(item) for item in outcome.errors[:_SHOWN]]
-            if not import_runs.end(tx, mine, "done", outcome.counts(), found):
+            if not import_runs.end(tx, mine, "done", counts, found):
                 raise _Overtaken
     except _Overtaken:
         return False
@@ -250,12 +272,13 @@ def run(engine: Engine, run_id: UUID, *, max_refused: float | None = None) -> bo
         found = body["detail"].pop("errors", [])
         with transaction(engine) as tx:
             ended = import_runs.end(tx, mine, "refused", {"problem": body}, found)
-        if ended:
+        if ended and mine.draft_id is None:
             path.unlink(missing_ok=True)
         if isinstance(error, errors.Problem):
             return False
         raise
-    path.unlink(missing_ok=True)
+    if mine.draft_id is None:
+        path.unlink(missing_ok=True)
     return True
 
 

@@ -1,4 +1,4 @@
-"""Local coordinate systems (地方独立坐标系): fitted to control points, judged by their residuals. Pure.
+"""Local coordinate systems (地方独立坐标系): fitted to control points, judged by their residuals.
 
 A control point is known in both systems. The fit is least squares with equal weights, in coordinates reduced to the
 points' middle. Helmert in the plane (4 parameters: a turn, one scale, two shifts) asks for two points, affine (6) for
@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from gis import geometry
+from gis import definitions, geometry
+from gis.db import Connection
 from gis.errors import DefinitionBad
 
 Floats = npt.NDArray[np.float64]
@@ -233,3 +234,8 @@ class LocalSystem:
         turned = [ControlPoint(p.name, p.y, p.x, p.east, p.north) for p in chosen]
         found = fit(turned, self.method)
         return rms(residuals(found, turned, [True] * len(turned))) < as_given / 10
+
+
+def in_force(tx: Connection) -> dict[str, LocalSystem]:
+    """The town's local systems, by code."""
+    return {found.code: found.parsed for found in definitions.currents(tx, KIND)}

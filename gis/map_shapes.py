@@ -24,7 +24,7 @@ _NAME_FROM: Final = {"village": 11, "poi": 15}
 Tile = tuple[int, int, int]
 
 
-def _drawn(source: FromClause, tile: Tile, **told: ColumnElement[Any]) -> Select[Any]:
+def drawn(source: FromClause, tile: Tile, **told: ColumnElement[Any]) -> Select[Any]:
     """The rows of ``source`` that touch the tile, with their geometry in tile units and the columns told."""
     envelope = func.ST_TileEnvelope(*tile)
     window = func.ST_Expand(envelope, _WORLD_M / 2 ** tile[0] * _BUFFER / EXTENT)
@@ -37,33 +37,33 @@ def _drawn(source: FromClause, tile: Tile, **told: ColumnElement[Any]) -> Select
 def _unit_grids(tile: Tile) -> dict[str, Select[Any]]:
     c = unit_grid.c
     told = {"code": c.code, "village_code": c.village_code, "area_class": c.area_class}
-    return {"unit_grids": _drawn(unit_grid, tile, **told).where(c.valid_to.is_(None))}
+    return {"unit_grids": drawn(unit_grid, tile, **told).where(c.valid_to.is_(None))}
 
 
 def _duty_grids(tile: Tile) -> dict[str, Select[Any]]:
     c = duty_grid.c
     told = {"code": c.code, "name": c.name, "village_code": c.village_code}
-    return {"duty_grids": _drawn(duty_grid, tile, **told).where(c.valid_to.is_(None))}
+    return {"duty_grids": drawn(duty_grid, tile, **told).where(c.valid_to.is_(None))}
 
 
 def _divisions(tile: Tile) -> dict[str, Select[Any]]:
     c = division.c
     told = {"code": c.code, "name": c.short_name, "level": c.level}
-    return {"divisions": _drawn(division, tile, **told).where(c.valid_to.is_(None))}
+    return {"divisions": drawn(division, tile, **told).where(c.valid_to.is_(None))}
 
 
 def _basemap(tile: Tile) -> dict[str, Select[Any]]:
     zoom, c = tile[0], basemap_feature.c
     told = {"kind": c.kind, "name": c.name}
     layers = {
-        name: _drawn(basemap_feature, tile, **told).where(c.layer == name)
+        name: drawn(basemap_feature, tile, **told).where(c.layer == name)
         for name, first in _FROM.items()
         if zoom >= first
     }
     roads = [kind for kind, first in _ROAD_FROM.items() if zoom >= first]
     # Where the kinds are not ours (a town drawn around a file) every road is shown from the zoom of lanes on.
     kept = c.kind.in_(roads) | (literal(zoom >= _ROAD_FROM["lane"]) & c.kind.not_in(list(_ROAD_FROM)))
-    layers["road"] = _drawn(basemap_feature, tile, **told).where(c.layer == "road", kept)
+    layers["road"] = drawn(basemap_feature, tile, **told).where(c.layer == "road", kept)
     named = []
     if zoom >= _NAME_FROM["village"]:
         middle = (
@@ -71,9 +71,9 @@ def _basemap(tile: Tile) -> dict[str, Select[Any]]:
             .where(division.c.level == "village", division.c.valid_to.is_(None), division.c.geom.is_not(None))
             .subquery("middle")
         )
-        named.append(_drawn(middle, tile, kind=literal("village"), name=middle.c.name))
+        named.append(drawn(middle, tile, kind=literal("village"), name=middle.c.name))
     if zoom >= _NAME_FROM["poi"]:
-        named.append(_drawn(place, tile, kind=place.c.kind, name=place.c.name).where(place.c.kind == "poi"))
+        named.append(drawn(place, tile, kind=place.c.kind, name=place.c.name).where(place.c.kind == "poi"))
     if named:
         layers["place"] = named[0].union_all(*named[1:]) if named[1:] else named[0]  # type: ignore[assignment]
     return layers
@@ -92,13 +92,18 @@ def tile(tx: Connection, layer: str, z: int, x: int, y: int) -> bytes:
     """The vector tile of a shape layer (:data:`LAYERS`); no bytes where there is nothing. Raises ``KeyError``."""
     parts: list[ColumnElement[Any]] = []
     for name, features in _LAYERS[layer]((z, x, y)).items():
-        rows = features.subquery("features")
-        encoded = func.ST_AsMVT(rows.table_valued(), name, EXTENT, "geom", type_=LargeBinary)
-        parts.append(func.coalesce(select(encoded).select_from(rows).scalar_subquery(), type_coerce(b"", LargeBinary)))
+        parts.append(encoded(features, name))
     whole = parts[0]
     for part in parts[1:]:
         whole = whole.concat(part)
     return bytes(tx.execute(select(whole)).scalar_one())
+
+
+def encoded(features: Select[Any], name: str) -> ColumnElement[Any]:
+    """What :func:`drawn` selects as one layer of a tile; no bytes where there is nothing."""
+    rows = features.subquery("features")
+    layer = func.ST_AsMVT(rows.table_valued(), name, EXTENT, "geom", type_=LargeBinary)
+    return func.coalesce(select(layer).select_from(rows).scalar_subquery(), type_coerce(b"", LargeBinary))
 
 
 def version(tx: Connection) -> str:

@@ -1,0 +1,243 @@
+"""Publishing a draft, and taking a publication back: one transaction each, nothing deleted.
+
+What a survey does not speak of stays as it was. A component that was published before gets a new version (the trigger
+on ``component`` keeps the old one); taken back, it gets the version before as its newest.
+"""
+
+import json
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from sqlalchemy import func, insert, select, text, update
+
+from gis import census_drafts, components, errors, quarantine
+from gis.areas import areas
+from gis.census_acceptance import BAD_ROWS
+from gis.census_diff import KINDS
+from gis.db import Connection
+from gis.import_ground import ground
+from gis.people import Caller
+from gis.tables import census_difference, census_row, component, component_version, survey
+
+_SAID = (
+    *("catalogue", "category_code", "name", "state", "competent_unit", "owner_unit", "maintenance_unit"),
+    *("accuracy_class", "surveyed_on", "changed_on"),
+)
+_PLACED = ("unit_grid_code", "village_code", "lon", "lat", "mk", "geom")
+
+
+def publish(tx: Connection, caller: Caller, draft_id: UUID, revision: int, note: str = "") -> dict[str, Any]:
+    """Publish a draft that was accepted; returns {survey, added, moved, changed, removed, file}.
+
+    ``revision`` is the one whose differences were seen; ``file`` the path of the draft's file, to be deleted. Rows that
+    were left out go to the quarantine. Raises ``DraftUnready``, ``StaleCensus`` and as ``census_drafts.settled``.
+    """
+    tx.execute(text("set local statement_timeout = 0"))
+    draft = census_drafts.settled(tx, draft_id, revision)
+    sample = tx.execute(census_drafts.newest_sample(draft_id)).first()
+    if draft.state != "open" or draft.counts.get("bad", 1):
+        raise errors.DraftUnready(*BAD_ROWS, bad=draft.counts.get("bad"))
+    if sample is None or sample.state != "accepted" or sample.revision != draft.revision:
+        raise errors.DraftUnready("外业抽样验收还没有通过", "The field acceptance has not been passed yet")
+    components.hold_codes(tx)
+    _refuse_stale(tx, draft_id)
+    survey_id = uuid4()
+    counts = draft.counts["differences"]
+    tx.execute(
+        insert(survey).values(
+            id=survey_id,
+            name=draft.source,
+            source=draft.file,
+            crs=draft.crs,
+            catalogue=", ".join(_catalogues(tx, draft_id)),
+            counts=counts,
+            made_by=caller.name,
+            note=note or draft.name,
+        )
+    )
+    _number(tx, draft_id)
+    _land(tx, draft_id, survey_id, draft.told)
+    _remove(tx, draft_id, survey_id)
+    _relocate(tx, survey_id)
+    _keep_excluded(tx, draft_id, draft)
+    census_drafts.end(tx, caller, draft_id, "published", note, survey_id)
+    return {"survey": survey_id, "file": draft.path, **{kind: counts[kind] for kind in KINDS}}
+
+
+def _refuse_stale(tx: Connection, draft_id: UUID) -> None:
+    """Whatever was compared must be what is published now: a change case may have been closed since."""
+    c = census_difference.c
+    changed = (
+        select(c.code)
+        .join(component, component.c.code == c.code, isouter=True)
+        .where(c.draft_id == draft_id, c.code != "", component.c.version.is_distinct_from(c.base_version))
+        .order_by(c.code)
+        .limit(20)
+    )
+    codes = list(tx.execute(changed).scalars())
+    if codes:
+        raise errors.StaleCensus(codes=codes)
+
+
+def _catalogues(tx: Connection, draft_id: UUID) -> list[str]:
+    used = select(census_row.c.catalogue).where(census_row.c.draft_id == draft_id, census_row.c.status == "good")
+    return sorted(tx.execute(used.distinct()).scalars())
+
+
+def _number(tx: Connection, draft_id: UUID) -> None:
+    """Assign codes to the rows that have none, in the order of the file."""
+    fresh = tx.execute(
+        select(census_row.c.row, census_row.c.category_code)
+        .where(census_row.c.draft_id == draft_id, census_row.c.status == "good", census_row.c.code == "")
+        .order_by(census_row.c.row)
+    ).all()
+    if not fresh:
+        return
+    categories = np.array([row.category_code for row in fresh], dtype=object)
+    codes = components.assign_codes(tx, ground(tx).district, categories)
+    given = {"draft": draft_id, "rows": [row.row for row in fresh], "codes": codes.tolist()}
+    for table in ("census_row", "census_difference"):
+        tx.execute(
+            text(
+                f"update {table} t set code = given.code"
+                " from unnest(cast(:rows as int[]), cast(:codes as text[])) given (row, code)"
+                " where t.draft_id = :draft and t.row = given.row"
+            ),
+            given,
+        )
+
+
+def _land(tx: Connection, draft_id: UUID, survey_id: UUID, told: list[str]) -> None:
+    """Write what was added, moved and changed; a field the survey leaves empty or does not have stays as it is."""
+    names = ["code", *_SAID, *_PLACED, "properties"]
+    said = {name: f"excluded.{name}" if name.endswith("_on") else f"nullif(excluded.{name}, '')" for name in _SAID}
+    kept = [f"{name} = coalesce({given}, component.{name})" for name, given in said.items() if name in told]
+    placed = [f"{name} = excluded.{name}" for name in _PLACED]
+    changes = ", ".join([*kept, *placed, "properties = component.properties || excluded.properties"])
+    read = ", ".join(f"r.{name}" for name in names)
+    tx.execute(
+        text(
+            f"insert into component ({', '.join(names)}, source_code, survey_id)"
+            f" select {read}, r.identifier, :survey from census_row r"
+            " join census_difference d on d.draft_id = r.draft_id and d.row = r.row"
+            " where r.draft_id = :draft order by r.mk"
+            f" on conflict (code) do update set {changes}, source_code = excluded.source_code,"
+            " survey_id = excluded.survey_id, case_id = null"
+        ),
+        {"draft": draft_id, "survey": survey_id},
+    )
+
+
+def _remove(tx: Connection, draft_id: UUID, survey_id: UUID) -> None:
+    gone = select(census_difference.c.code).where(
+        census_difference.c.draft_id == draft_id, census_difference.c.kind == "removed"
+    )
+    tx.execute(
+        update(component).where(component.c.code.in_(gone)).values(state="removed", survey_id=survey_id, case_id=None)
+    )
+
+
+def _keep_excluded(tx: Connection, draft_id: UUID, draft: Any) -> None:
+    rows = tx.execute(
+        select(census_row.c.row, census_row.c.received)
+        .where(census_row.c.draft_id == draft_id, census_row.c.status == "excluded")
+        .order_by(census_row.c.row)
+    )
+    refused = [
+        quarantine.Refused(
+            draft.source,
+            "component",
+            "row_excluded",
+            f"普查草稿“{draft.name}”中被排除 / excluded from the census draft",
+            json.dumps({"file": draft.file, "row": row.row, "values": row.received}, ensure_ascii=False),
+        )
+        for row in rows
+    ]
+    quarantine.keep(tx, refused)
+
+
+def _relocate(tx: Connection, survey_id: UUID) -> None:
+    """Give what was just written the grid that is valid now: grids may have changed since the check, or since then."""
+    mine = component.c.survey_id == survey_id
+    rows = tx.execute(select(component.c.code, component.c.lon, component.c.lat).where(mine)).all()
+    if not rows:
+        return
+    index = areas(tx)
+    found = index.locate(*(np.array([row[at] for row in rows], dtype=np.float64) for at in (1, 2)))
+    where = np.flatnonzero(found >= 0)
+    tx.execute(
+        text(
+            "update component c set unit_grid_code = given.grid, village_code = given.village from unnest("
+            "cast(:codes as text[]), cast(:grids as text[]), cast(:villages as text[])) given (code, grid, village)"
+            " where c.code = given.code and c.unit_grid_code <> given.grid"
+        ),
+        {
+            "codes": [rows[at].code for at in where.tolist()],
+            "grids": index.codes[found[where]].tolist(),
+            "villages": index.villages[found[where]].tolist(),
+        },
+    )
+
+
+# --- Taking back ------------------------------------------------------------------------------------------------
+
+
+def surveys(tx: Connection, limit: int = 50) -> list[dict[str, Any]]:
+    """What was published, the newest first: surveys with ``reverted`` (the survey that took them back, or None)."""
+    other = survey.alias("other")
+    back = select(other.c.id).where(other.c.reverts == survey.c.id).limit(1).scalar_subquery()
+    statement = select(survey, back.label("reverted")).order_by(survey.c.recorded_at.desc()).limit(limit)
+    return [dict(row) for row in tx.execute(statement).mappings()]
+
+
+def revert(tx: Connection, caller: Caller, survey_id: UUID, note: str) -> dict[str, Any]:
+    """Publish again what a survey replaced: {survey, restored, removed, kept}.
+
+    Every component whose newest version the survey brought gets the version before as a new one; what the survey added
+    becomes removed. ``kept`` were changed since and stay as they are. Raises ``NotFound``, ``NotRevertible``.
+    """
+    tx.execute(text("set local statement_timeout = 0"))
+    components.hold_codes(tx)
+    before = tx.execute(select(survey).where(survey.c.id == survey_id)).first()
+    if before is None:
+        raise errors.NotFound(id=str(survey_id))
+    if not before.made_by or before.reverts is not None:
+        raise errors.NotRevertible("只有从草稿发布的普查可以撤回", "Only what was published from a draft is taken back")
+    new = uuid4()
+    tx.execute(
+        insert(survey).values(
+            id=new,
+            name=before.name,
+            source=before.source,
+            crs=before.crs,
+            catalogue=before.catalogue,
+            made_by=caller.name,
+            note=note,
+            reverts=survey_id,
+        )
+    )
+    mine = (component.c.survey_id == survey_id) & component.c.case_id.is_(None)
+    restored_names = ", ".join(f"{name} = v.{name}" for name in (*_SAID, *_PLACED, "properties", "source_code"))
+    params = {"survey": survey_id, "new": new}
+    restored = tx.execute(
+        text(
+            # Not simply the version before: a change of grids makes a version, too, of the same survey.
+            f"update component c set {restored_names}, survey_id = :new, case_id = v.case_id"
+            " from component_version v where c.survey_id = :survey and c.case_id is null and v.code = c.code"
+            " and v.version = (select max(w.version) from component_version w where w.code = c.code"
+            " and (w.survey_id <> :survey or w.case_id is not null))"
+        ),
+        params,
+    ).rowcount
+    removed = tx.execute(update(component).where(mine).values(state="removed", survey_id=new)).rowcount
+    _relocate(tx, new)
+    later = select(func.count(component_version.c.code.distinct())).where(
+        component_version.c.survey_id == survey_id, component_version.c.case_id.is_(None)
+    )
+    kept = int(tx.execute(later).scalar_one()) - restored - removed
+    if not restored and not removed:
+        raise errors.NotRevertible(kept=kept)
+    counts = {"restored": restored, "removed": removed, "kept": kept}
+    tx.execute(update(survey).where(survey.c.id == new).values(counts=counts))
+    return {"survey": new, **counts}

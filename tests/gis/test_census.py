@@ -1,0 +1,430 @@
+"""A survey's way into the census: draft, checks, repairs, acceptance, publication, versions, taking back."""
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import func, select, update
+
+from gis import (
+    census_acceptance,
+    census_check,
+    census_drafts,
+    census_publish,
+    component_history,
+    definitions,
+    errors,
+    geometry,
+    imports,
+    points_components,
+)
+from gis.census_diff import KINDS
+from gis.census_repairs import Repair
+from gis.db import Connection, transaction
+from gis.import_mapping import Mapping, parse
+from gis.people import Caller, Grant
+from gis.tables import census_row, component, import_run, quarantine
+
+CLERK = Caller(None, "clerk", "普查员", ("D01", ""), (Grant("census_clerk", "town"),), frozenset({"census.manage"}))
+CODED = """
+kind: components
+source: second-survey
+crs: {crs}
+geometry: {{x: x, y: y}}
+identifier: {{column: code, kind: component_code}}
+category: {{catalogue: cjt214-2007, name_column: art}}
+fields:
+  state: {{column: state, values: {{完好: intact, 破损: damaged}}}}
+  accuracy_class: {{column: class}}
+  competent_unit: {{column: unit}}
+  unit_grid_code: {{column: grid}}
+  changed_on: {{column: changed}}
+properties: [material]
+"""
+
+
+def mapped(crs: str = "EPSG:4490", more: str = CODED) -> Mapping:
+    return parse(more.format(crs=crs))
+
+
+def census(tx: Connection, category: str = "0104", number: int = 40) -> list[dict[str, Any]]:
+    """A survey that says what is published: rows of intact components of one category, far enough apart."""
+    rows, kept = (
+        tx.execute(
+            select(component)
+            .where(component.c.category_code == category, component.c.state == "intact")
+            .order_by(component.c.code)
+        ).all(),
+        [],
+    )
+    for row in rows:
+        if all(geometry.distance_m(row.lon, row.lat, other["x"], other["y"]) > 12 for other in kept):
+            kept.append(
+                {
+                    "code": row.code, "x": row.lon, "y": row.lat, "art": "", "state": "完好",
+                    "class": row.accuracy_class, "unit": row.competent_unit, "grid": row.unit_grid_code,
+                    "changed": "", "material": "",
+                }
+            )  # fmt: skip
+        if len(kept) == number:
+            break
+    assert len(kept) == number
+    return kept
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+class Draft:
+    """A draft in this transaction, checked as a worker would."""
+
+    def __init__(self, tx: Connection, path: Path, rows: list[dict[str, Any]], mapping: Mapping) -> None:
+        self.tx, self.id, self.mapping = tx, uuid4(), mapping
+        census_drafts.begin(tx, CLERK, self.id, "第二次普查", path.name, str(write(path, rows)), "")
+        self.check()
+
+    def check(self) -> None:
+        """What the worker does, and that the run has ended."""
+        census_check.check(self.tx, self.id, self.mapping, lambda *_: None)
+        self.tx.execute(update(import_run).where(import_run.c.draft_id == self.id).values(state="done"))
+
+    def repair(self, made: Repair) -> None:
+        census_drafts.changeable(self.tx, self.id)
+        census_drafts.repair(self.tx, CLERK, self.id, made)
+        self.check()
+
+    def accept(self, code: str) -> None:
+        census_drafts.accept(self.tx, CLERK, self.id, code)
+        self.check()
+
+    @property
+    def now(self) -> dict[str, Any]:
+        return census_drafts.get(self.tx, self.id)
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        counts: dict[str, Any] = self.now["counts"]
+        return counts
+
+    def findings(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for one in census_drafts.findings(self.tx, self.id, limit=500):
+            found.setdefault(one["code"], []).append(one)
+        return found
+
+    def pass_acceptance(self) -> None:
+        census_acceptance.draw(self.tx, CLERK, self.id, "aql4", "seed")
+        sample = census_acceptance.samples(self.tx, self.id)[0]
+        for row in census_acceptance.rows_of(self.tx, self.id, sample["id"]):
+            census_acceptance.record(self.tx, CLERK, self.id, row["row"], [])
+
+    def publish(self) -> dict[str, Any]:
+        return census_publish.publish(self.tx, CLERK, self.id, self.now["revision"])
+
+
+def differing(counts: dict[str, Any]) -> dict[str, int]:
+    return {kind: n for kind, n in counts["differences"].items() if n}
+
+
+# --- Checks ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_survey_again_changes_nothing(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    for row in rows:  # within what two surveys of class A may part
+        row["x"] += 0.4 / metres_east(row)
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    assert (draft.now["state"], draft.counts["good"], draft.counts["bad"]) == ("open", 40, 0)
+    villages = {row["grid"][:12] for row in rows}
+    of_villages = (
+        select(func.count())
+        .select_from(component)
+        .where(
+            component.c.category_code == "0104", component.c.village_code.in_(villages), component.c.state != "removed"
+        )
+    )
+    there = tx.execute(of_villages).scalar_one()
+    assert differing(draft.counts) == {"unchanged": 40, "removed": there - 40}
+    census_drafts.change(tx, draft.id, None, "none")
+    draft.check()
+    assert differing(draft.counts) == {"unchanged": 40}
+
+
+def metres_east(row: dict[str, Any]) -> float:
+    return float(geometry.metres_per_degree(row["y"])[0])
+
+
+SPOILT = {
+    "component_duplicate": lambda rows, n: rows[n].update(code=rows[0]["code"]),
+    "component_code_bad": lambda rows, n: rows[n].update(code="999999" + rows[n]["code"][6:]),
+    "category_mismatch": lambda rows, n: rows[n].update(art="路灯"),
+    "grid_mismatch": lambda rows, n: rows[n].update(grid=rows[n]["grid"][:12] + "999"),
+    "department_unknown": lambda rows, n: rows[n].update(unit="市容环境科"),
+    "value_unknown": lambda rows, n: rows[n].update(state="好的"),
+    "date_bad": lambda rows, n: rows[n].update(changed="1 May"),
+    "swapped_axes": lambda rows, n: rows[n].update(x=rows[n]["y"], y=rows[n]["x"]),
+    "null_island": lambda rows, n: rows[n].update(x=0, y=0),
+}
+
+
+def test_every_fault_is_named_by_row_with_what_could_be_done(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    for n, spoil in enumerate(SPOILT.values(), start=1):
+        spoil(rows, n)
+    rows[20]["class"] = ""
+    rows[21]["unit"] = ""
+    rows[22] |= {"x": rows[23]["x"] + 0.2 / metres_east(rows[23]), "y": rows[23]["y"], "grid": rows[23]["grid"]}
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    found = draft.findings()
+    for n, code in enumerate(SPOILT, start=1):
+        assert n + 2 in [one["row"] for one in found[code]], code
+        assert all(one["severity"] == "error" and one["zh"] and one["en"] for one in found[code])
+    assert draft.counts["bad"] == len(SPOILT)
+    assert [one["row"] for one in found["accuracy_missing"]] == [22]
+    assert [one["row"] for one in found["unit_missing"]] == [23]
+    assert [one["row"] for one in found["component_near"]] == [25]
+    suggested = {code: found[code][0]["suggestion"] for code in SPOILT}
+    assert {code: s and s["kind"] for code, s in suggested.items()} == {
+        "component_duplicate": "exclude", "component_code_bad": "new_code", "category_mismatch": "new_code",
+        "grid_mismatch": "set", "department_unknown": "map", "value_unknown": None, "date_bad": "set",
+        "swapped_axes": "swap", "null_island": "exclude",
+    }  # fmt: skip
+    assert suggested["category_mismatch"]["value"] == "0118"  # by its name
+    with pytest.raises(errors.DraftUnready):
+        census_acceptance.draw(tx, CLERK, draft.id, "aql4")
+
+    # Suggestions in bulk, one decision by hand, the rest left out: then nothing is wrong any more.
+    for code, told in suggested.items():
+        if told:
+            draft.accept(code)
+    draft.repair(Repair("map", {"好的": "intact"}, "state"))
+    assert draft.counts["bad"] == 0
+    assert draft.counts["excluded"] == 2
+    fixed = {row.row: row for row in tx.execute(select(census_row).where(census_row.c.draft_id == draft.id))}
+    assert fixed[5].category_code == "0118"
+    assert fixed[5].code == ""
+    assert (fixed[6].unit_grid_code, fixed[7].status) == (census(tx)[4]["grid"], "good")
+    assert geometry.distance_m(fixed[10].lon, fixed[10].lat, *[census(tx)[8][k] for k in ("x", "y")]) < 0.01
+    assert [(r["kind"], r["finding"]) for r in draft.now["repairs"]][-1] == ("map", "")
+    census_drafts.take_back(tx, draft.id, draft.now["repairs"][0]["number"])
+    draft.check()
+    assert draft.counts["bad"] == 1
+    assert census_drafts.exclude(tx, CLERK, draft.id) == 1
+    draft.check()
+    assert (draft.counts["bad"], draft.counts["excluded"]) == (0, 2)
+
+
+@pytest.mark.parametrize("crs", ["GCJ-02", "EPSG:4548"])
+def test_a_wrong_coordinate_system_is_named_without_grids_and_read_anew(
+    tx: Connection, tmp_path: Path, crs: str
+) -> None:
+    rows = census(tx)
+    for row in rows:
+        row["x"], row["y"] = geometry.from_4490(row["x"], row["y"], crs)
+        row["grid"] = ""
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    assert draft.now["state"] == "refused"
+    assert draft.now["problem"]["detail"]["fits"][0] == crs
+    draft.repair(Repair("crs", {"0": crs}))
+    assert (draft.now["state"], draft.now["crs"], draft.counts["bad"]) == ("open", crs, 0)
+    assert draft.counts["differences"]["unchanged"] == 40
+
+
+def test_axes_exchanged_in_the_whole_file_are_exchanged_back(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    for row in rows:
+        row["x"], row["y"] = row["y"], row["x"]
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    assert draft.now["problem"]["detail"]["reason"] == "swapped_axes"
+    draft.repair(Repair("swap", {"0": None}))
+    assert (draft.now["state"], draft.counts["differences"]["unchanged"]) == ("open", 40)
+
+
+def test_a_shift_of_all_is_said_and_a_survey_without_codes_is_matched_by_place(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    for row in rows:
+        row["x"] += 6.0 / metres_east(row)
+        row["grid"] = ""
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    (shift,) = draft.findings()["common_shift"]
+    east, north = (float(part) for part in shift["value"].split(", "))
+    assert (shift["row"], shift["severity"]) == (0, "warning")
+    assert abs(east - 6) < 0.1
+    assert abs(north) < 0.1
+
+    # The same thing under another survey's numbers: near enough it is the same, farther off somebody has to say so.
+    rows = census(tx)
+    for n, row in enumerate(rows):
+        row["x"] += (0.3 if n else 5.0) / metres_east(row)
+        row |= {"code": f"N{n}", "art": "雨水箅子", "grid": ""}
+    uncoded = mapped(
+        more=CODED.replace("kind: component_code", "kind: source").replace(
+            "catalogue: cjt214-2007, name_column: art", "catalogue: cjt214-2007, constant: '0104'"
+        )
+    )
+    draft = Draft(tx, tmp_path / "u.csv", rows, uncoded)
+    near = draft.findings()["component_known"]
+    assert [one["row"] for one in near] == [2]
+    assert draft.counts["differences"]["unchanged"] == 39
+    draft.accept("component_known")
+    assert (draft.counts["differences"]["unchanged"], draft.counts["differences"]["moved"]) == (39, 1)
+
+
+def test_a_local_system_brings_a_survey_to_its_place(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    east0, north0, c, s, k = 460_000.0, 4_435_000.0, 0.9999, 0.0141418, 1.00002
+    points = []
+    for n, (e, h) in enumerate([(470_000.0, 4_440_000.0), (475_000.0, 4_440_500.0), (471_000.0, 4_446_000.0)]):
+        points.append({"name": f"K{n}", "east": e, "north": h, **local_of(e, h, east0, north0, c, s, k)})
+    body = {"code": "renhe-local", "name": {"zh": "独立坐标系", "en": "Local grid"}, "points": points}
+    definitions.publish(tx, "coordinate_system", "renhe-local", body, datetime(2020, 1, 1, tzinfo=UTC))
+    for row in rows:
+        east, north = geometry.to_4548(row["x"], row["y"])
+        row |= local_of(east, north, east0, north0, c, s, k)
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped("local:renhe-local"))
+    assert (draft.now["state"], draft.now["crs"], draft.counts["bad"]) == ("open", "local:renhe-local", 0)
+    assert draft.counts["differences"]["unchanged"] == 40
+    with pytest.raises(errors.UnknownCrs):
+        imports.import_file(tx, "components", tmp_path / "s.csv", mapped("local:nowhere"))
+
+
+def local_of(e: float, h: float, east0: float, north0: float, c: float, s: float, k: float) -> dict[str, float]:
+    """The inverse of a turn, a scale and a shift, by hand."""
+    norm = (c * c + s * s) * k
+    de, dn = e - east0, h - north0
+    return {"x": (c * de + s * dn) / norm, "y": (-s * de + c * dn) / norm}
+
+
+# --- Acceptance, publication ----------------------------------------------------------------------------------------
+
+
+def test_a_sample_is_drawn_recorded_and_judged(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    census_acceptance.draw(tx, CLERK, draft.id, "aql4", "2026-11")
+    (sample,) = census_acceptance.samples(tx, draft.id)
+    assert (sample["lot"], sample["size"], sample["accept"], sample["state"], sample["seed"]) == (
+        40,
+        13,
+        1,
+        "open",
+        "2026-11",
+    )
+    with pytest.raises(errors.DraftSampled):
+        census_drafts.changeable(tx, draft.id)
+    drawn = census_acceptance.rows_of(tx, draft.id, sample["id"])
+    off = {"measured": (drawn[0]["lon"] + 0.6 / metres_east({"y": drawn[0]["lat"]}), drawn[0]["lat"])}
+    far = census_acceptance.record(tx, CLERK, draft.id, drawn[0]["row"], [], **off)
+    assert (far["result"], far["faults"], far["state"]) == ("bad", ["position"], "open")
+    assert far["error_m"] == pytest.approx(0.6, abs=0.01)
+    assert census_acceptance.record(tx, CLERK, draft.id, drawn[1]["row"], [])["result"] == "good"
+    with pytest.raises(errors.Malformed):
+        census_acceptance.record(tx, CLERK, draft.id, drawn[1]["row"], ["ugly"])
+    with pytest.raises(errors.NotFound):
+        census_acceptance.record(tx, CLERK, draft.id, 9999, [])
+    assert census_acceptance.record(tx, CLERK, draft.id, drawn[2]["row"], ["absent"])["state"] == "rejected"
+    with pytest.raises(errors.SampleState):
+        census_acceptance.record(tx, CLERK, draft.id, drawn[3]["row"], [])
+    with pytest.raises(errors.DraftUnready):
+        draft.publish()
+    # Rejected, the survey is repaired and sampled anew.
+    draft.repair(Repair("exclude", {str(drawn[2]["row"]): None}))
+    draft.pass_acceptance()
+    assert [one["state"] for one in census_acceptance.samples(tx, draft.id)] == ["accepted", "rejected"]
+    census_acceptance.discard(tx, draft.id, "补测")
+    draft.pass_acceptance()
+    assert census_acceptance.samples(tx, draft.id)[0]["state"] == "accepted"
+
+
+def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: Any, tmp_path: Path) -> None:
+    """In transactions of their own, as the service does it: a version is what one transaction does."""
+    with transaction(database.engine) as tx:
+        before = {row.code: row for row in tx.execute(select(component))}
+        rows = census(tx)
+        moved, changed, quiet, later = (rows[n]["code"] for n in (1, 2, 3, 5))
+        rows[1]["x"] += 3.0 / metres_east(rows[1])
+        unit = "D03" if rows[2]["unit"] != "D03" else "D04"
+        rows[2] |= {"state": "破损", "unit": unit, "material": "铸铁"}
+        rows[3]["unit"] = ""  # said nothing: stays
+        rows[5]["state"] = "破损"
+        fresh = rows[4] | {"code": rows[4]["code"][:10] + "900001", "x": rows[4]["x"] + 11.0 / metres_east(rows[4])}
+        rows.append(fresh | {"grid": ""})
+        rows[39]["state"] = "nonsense"
+        draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+        census_drafts.exclude(tx, CLERK, draft.id)
+        draft.check()
+        told = {kind: draft.counts["differences"][kind] for kind in KINDS}
+        assert (told["added"], told["moved"], told["changed"]) == (1, 1, 2)
+        (move,) = census_drafts.differences(tx, draft.id, "moved")
+        assert (move["code"], round(move["moved_m"], 1)) == (moved, 3.0)
+        change = census_drafts.differences(tx, draft.id, "changed")[0]
+        assert (change["code"], change["changes"].keys()) == (changed, {"state", "competent_unit"})
+        px, py = geometry.world_pixel(move["lon"], move["lat"])
+        assert census_drafts.difference_tile(tx, draft.id, 14, px >> 14, py >> 14)
+        mark, revision = points_components.state(tx), draft.now["revision"]
+        draft.pass_acceptance()
+    with transaction(database.engine) as tx:
+        with pytest.raises(errors.StaleCensus):
+            census_publish.publish(tx, CLERK, draft.id, revision - 1)
+        outcome = census_publish.publish(tx, CLERK, draft.id, revision)
+        assert {kind: outcome[kind] for kind in KINDS} == told
+    with transaction(database.engine) as tx:
+        assert points_components.state(tx) != mark
+        now = {row.code: row for row in tx.execute(select(component))}
+        touched = {code for code in now if code not in before or now[code].version != before[code].version}
+        assert len(touched) == sum(told.values())
+        assert (now[changed].state, now[changed].competent_unit, now[changed].properties["material"]) == (
+            "damaged",
+            unit,
+            "铸铁",
+        )
+        assert now[quiet].version == now[fresh["code"]].version == 1
+        history = component_history.versions(tx, changed)
+        assert [one["version"] for one in history] == [2, 1]
+        assert history[0]["changes"]["state"] == ["intact", "damaged"]
+        assert (history[1]["valid_to"], history[0]["valid_to"]) == (history[0]["valid_from"], None)
+        assert component_history.versions(tx, moved)[0]["moved_m"] == pytest.approx(3.0, abs=0.01)
+        kept = tx.execute(select(quarantine).where(quarantine.c.code == "row_excluded")).one()
+        assert kept.payload["values"]["state"] == "nonsense"
+        with pytest.raises(errors.DraftEnded):
+            draft_at(tx, draft).publish()
+        # Changed since by something else: that stays.
+        tx.execute(update(component).where(component.c.code == later).values(case_id=uuid4(), name="改过"))
+    with transaction(database.engine) as tx:
+        back = census_publish.revert(tx, CLERK, outcome["survey"], "发错了")
+        assert (back["restored"], back["removed"], back["kept"]) == (2 + told["removed"], 1, 1)
+    with transaction(database.engine) as tx:
+        now = {row.code: row for row in tx.execute(select(component))}
+        for code in before.keys() - {later}:
+            for name in ("name", "state", "lon", "lat", "competent_unit", "unit_grid_code", "properties"):
+                assert getattr(now[code], name) == getattr(before[code], name), (code, name)
+        assert now[later].name == "改过"
+        assert (now[fresh["code"]].state, now[fresh["code"]].version) == ("removed", 2)
+        assert [one["version"] for one in component_history.versions(tx, changed)] == [3, 2, 1]
+        listed = census_publish.surveys(tx)
+        assert next(one for one in listed if one["id"] == outcome["survey"])["reverted"] == back["survey"]
+        with pytest.raises(errors.NotRevertible):
+            census_publish.revert(tx, CLERK, outcome["survey"], "")
+        # A draft compared with a component that has changed since is not published over it.
+        rows = census(tx)
+        late = Draft(tx, tmp_path / "l.csv", [row | {"state": "破损"} for row in rows], mapped())
+        late.pass_acceptance()
+    with transaction(database.engine) as tx:
+        tx.execute(update(component).where(component.c.code == rows[6]["code"]).values(name="又改过"))
+        with pytest.raises(errors.StaleCensus) as stale:
+            draft_at(tx, late).publish()
+        assert stale.value.detail["codes"] == [rows[6]["code"]]
+
+
+def draft_at(tx: Connection, draft: Draft) -> Draft:
+    """The same draft in another transaction."""
+    draft.tx = tx
+    return draft
