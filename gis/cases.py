@@ -22,6 +22,7 @@ from gis import (
     case_clock,
     case_rows,
     case_tasks,
+    census_changes,
     definitions,
     errors,
     events,
@@ -570,6 +571,10 @@ def _write(
     changes = case_changes.changes(tx, book, row, step, caller, moments.judged)
     chosen = changes.pop("assigned", None)
     kept = case_rows.kept(row, step, moments, photos)
+    applied = _apply(tx, book, row, changes, caller)
+    if applied:
+        kept["applied"] = applied
+        changes["component_code"] = applied["component"]
     if chosen is not None:
         kept["assigned"] = {"id": str(chosen.id), "name": chosen.name, "reasons": [dict(r) for r in chosen.reasons]}
     event = make_event(
@@ -582,7 +587,20 @@ def _write(
         tx.execute(update(case).where(case.c.id == row["id"]).values(changes))
         append(tx, event, purposes(step, photos))
         _do_tasks(tx, book, row, {**after, "updated_at": moments.judged}, step, caller, place)
+    if applied:
+        census_changes.keep_photos(tx, row["id"], applied["component"], caller.name)
     return after
+
+
+def _apply(
+    tx: Connection, book: Rulebook, row: Mapping[str, Any], changes: Mapping[str, Any], caller: Caller
+) -> dict[str, Any] | None:
+    """What the closing of a case of this kind does beside; None for nothing."""
+    kind = book.case_kinds.get(row["kind"])
+    closes = row["status"] == "open" and changes.get("status") == "closed"
+    if kind is None or not closes or kind.applies != census_changes.APPLIES:
+        return None
+    return census_changes.apply(tx, book, row, caller.name)
 
 
 def _do_tasks(

@@ -68,6 +68,10 @@ def publish(tx: Connection, caller: Caller, draft_id: UUID, revision: int, note:
 def _refuse_stale(tx: Connection, draft_id: UUID) -> None:
     """Whatever was compared must be what is published now: a change case may have been closed since."""
     c = census_difference.c
+    mine = select(c.code).where(c.draft_id == draft_id, c.code != "")
+    tx.execute(
+        select(component.c.code).where(component.c.code.in_(mine)).order_by(component.c.code).with_for_update()
+    ).all()
     changed = (
         select(c.code)
         .join(component, component.c.code == c.code, isouter=True)

@@ -110,7 +110,7 @@ def _part(written: npt.NDArray[np.str_], start: int, end: int) -> npt.NDArray[np
 
 
 def hold_codes(tx: Connection) -> None:
-    """Let nobody else publish, register or number components until the transaction ends."""
+    """Let nobody else publish or number components until the transaction ends."""
     tx.execute(text("select pg_advisory_xact_lock(hashtext('component.code'))"))
 
 
@@ -175,7 +175,6 @@ def register(tx: Connection, rows: Iterable[Sequence[Any]]) -> Landed:
     One COPY into a temporary table and one statement; 100,000 components take a few seconds. The surveys of what landed
     are recorded anew: by that alone the map sees that the register changed.
     """
-    hold_codes(tx)
     tx.execute(text("drop table if exists component_in"))
     tx.execute(text("create temporary table component_in (like component including defaults) on commit drop"))
     read = copy_in(tx, "component_in", COLUMNS, rows)

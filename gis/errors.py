@@ -295,6 +295,8 @@ NotAPanorama = _problem(
     422,
     "全景图须为 2:1 的等距柱状图",
     "A panorama is an equirectangular picture of 2:1",
+)
+
 # The census
 DraftUnknown = _problem("DraftUnknown", "draft_unknown", 404, "没有这份普查草稿", "No such census draft")
 DraftBusy = _problem("DraftBusy", "draft_busy", 409, "草稿正在检查，请稍候", "The draft is being checked; wait for it")

@@ -47,6 +47,8 @@ PERMISSIONS = frozenset(
         "personal.unmask",
         "exception.manage",
         "wall.drive",
+        "census.view",
+        "census.manage",
     }
 )
 LOCK_AFTER, LOCK_FOR = 5, timedelta(minutes=30)

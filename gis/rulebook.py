@@ -57,6 +57,8 @@ class CaseKind:
     workflow: str
     number_prefix: str
     description_max: int
+    applies: str = ""
+    """What closing a case of this kind does beside: ``component_change`` (gis.census_changes), or nothing."""
 
 
 def parse_case_kind(body: Mapping[str, Any]) -> CaseKind:
@@ -64,7 +66,10 @@ def parse_case_kind(body: Mapping[str, Any]) -> CaseKind:
     longest = int(body.get("report", {}).get("description_max", 2000))
     if longest < 1:
         raise ValueError("report.description_max must be positive")
-    return CaseKind(body["code"], body["name"], body["workflow"], str(body.get("number_prefix", "")), longest)
+    applies = body.get("applies", "")
+    if applies not in ("", "component_change"):
+        raise ValueError(f"applies must be component_change, not {applies}")
+    return CaseKind(body["code"], body["name"], body["workflow"], str(body.get("number_prefix", "")), longest, applies)
 
 
 definitions.register("catalogue", Catalogue.from_body)

@@ -27,6 +27,7 @@ DESK = (
     ("shiftleader", "shift_leader", 2, ""),
     ("dispatcher", "dispatcher", 4, ""),
     ("evaluator", "evaluator", 2, ""),
+    ("census", "census_clerk", 0, "普查管理员"),
 )
 SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕"
 GIVEN = "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平刚桂英华玉兰建国志文海燕春梅立新红宇婷晨阳雪峰佳慧鹏飞"

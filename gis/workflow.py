@@ -29,6 +29,7 @@ ROLES = frozenset(
         "assistant",  # handler or manager of a co-department
         "leader",
         "evaluator",
+        "census_clerk",
         "public",
         "platform",
         "system",

@@ -1,15 +1,17 @@
 """A survey's way into the census: draft, checks, repairs, acceptance, publication, versions, taking back."""
 
 import csv
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import func, select, update
 
 from gis import (
+    cases,
     census_acceptance,
     census_check,
     census_drafts,
@@ -21,12 +23,13 @@ from gis import (
     imports,
     points_components,
 )
+from gis.case_rows import Photo
 from gis.census_diff import KINDS
 from gis.census_repairs import Repair
 from gis.db import Connection, transaction
 from gis.import_mapping import Mapping, parse
 from gis.people import Caller, Grant
-from gis.tables import census_row, component, import_run, quarantine
+from gis.tables import case, case_event, census_row, component, component_version, import_run, quarantine
 
 CLERK = Caller(None, "clerk", "普查员", ("D01", ""), (Grant("census_clerk", "town"),), frozenset({"census.manage"}))
 CODED = """
@@ -428,3 +431,85 @@ def draft_at(tx: Connection, draft: Draft) -> Draft:
     """The same draft in another transaction."""
     draft.tx = tx
     return draft
+
+
+# --- Corrections from the field -------------------------------------------------------------------------------------
+
+REPORTER = Caller(None, "巡查", "巡查", ("D01", ""), (Grant("inspector", "town"),), frozenset({"case.report"}))
+
+
+def change(tx: Connection, row: Any, **form: Any) -> UUID:
+    """A change case about a published component (or, without a code, at its place)."""
+    made = cases.report(
+        tx,
+        REPORTER,
+        cases.Report(
+            category_code=row.category_code,
+            catalogue=row.catalogue,
+            category_kind="component",
+            component_code="" if form["change"] == "found" else row.code,
+            lon=form.pop("lon", row.lon),
+            lat=form.pop("lat", row.lat),
+            kind="change",
+            form=form,
+            photos=(Photo(b"\x01" * 32, "image/jpeg", 10),),
+        ),
+    )
+    assert made.number.startswith("BG")
+    return made.id
+
+
+def test_closing_a_change_case_changes_the_component_in_that_step(tx: Connection) -> None:
+    first, second, third = tx.execute(
+        select(component).where(component.c.state == "intact", component.c.category_code == "0104").limit(3)
+    ).all()
+    moved = change(tx, first, change="moved", lon=first.lon + 3e-5)
+    assert tx.execute(select(component.c.version).where(component.c.code == first.code)).scalar() == 1
+    cases.act(tx, moved, "apply", CLERK, {})
+    newest, oldest = component_history.versions(tx, first.code)
+    assert (newest["case_id"], newest["number"][:2], newest["survey_id"]) == (moved, "BG", first.survey_id)
+    assert newest["moved_m"] == pytest.approx(2.56, abs=0.02)
+    assert (oldest["lon"], oldest["valid_to"]) == (first.lon, newest["valid_from"])
+    event = tx.execute(
+        select(case_event.c.payload).where(case_event.c.case_id == moved, case_event.c.action == "apply")
+    ).scalar_one()
+    assert event["applied"] == {"component": first.code, "version": 2}
+    assert [one["sha256"] for one in component_history.photos(tx, CLERK, first.code)] == ["01" * 32]
+
+    cases.act(tx, change(tx, second, change="attribute", owner_unit="D03", state="damaged"), "apply", CLERK, {})
+    told = component_history.versions(tx, second.code)[0]
+    assert told["changes"]["state"] == ["intact", "damaged"]
+    wrong = change(tx, third, change="attribute", owner_unit="NOWHERE")
+    with pytest.raises(errors.DepartmentUnknown):
+        cases.act(tx, wrong, "apply", CLERK, {})
+    assert tx.execute(select(case.c.state).where(case.c.id == wrong)).scalar() == "reported"
+    empty = change(tx, third, change="attribute")
+    with pytest.raises(errors.ChangeInvalid):
+        cases.act(tx, empty, "apply", CLERK, {})
+    cases.act(tx, empty, "refuse", CLERK, {"reason": "没有说明"})
+    lost = change(tx, third, change="lost")
+    with pytest.raises(errors.RoleForbids):
+        cases.act(tx, lost, "apply", replace(CLERK, grants=(Grant("inspector", "town"),)), {})
+    cases.act(tx, lost, "apply", CLERK, {})
+    now = tx.execute(select(component).where(component.c.code == third.code)).one()
+    assert (now.state, now.version, now.case_id) == ("lost", 2, lost)
+
+    new = change(tx, third, change="found", name="新雨水箅子")
+    cases.act(tx, new, "apply", CLERK, {})
+    code = tx.execute(select(case.c.component_code).where(case.c.id == new)).scalar_one()
+    entered = tx.execute(select(component).where(component.c.code == code)).one()
+    assert (entered.name, entered.category_code, entered.version, entered.case_id) == ("新雨水箅子", "0104", 1, new)
+    assert code not in (first.code, second.code, third.code)
+
+
+def test_every_write_keeps_the_version_before_whoever_writes(tx: Connection) -> None:
+    """Not only this module's: the table sees to it."""
+    code = tx.execute(select(component.c.code).limit(1)).scalar_one()
+    tx.execute(update(component).where(component.c.code == code).values(name="另一个名字"))
+    kept = tx.execute(select(component_version).where(component_version.c.code == code)).one()
+    now = tx.execute(select(component).where(component.c.code == code)).one()
+    assert (kept.version, now.version, kept.valid_to) == (1, 2, now.valid_from)
+    # The same once more in this transaction is the same version; writing what is there already is none.
+    tx.execute(update(component).where(component.c.code == code).values(name="第三个名字"))
+    tx.execute(update(component).where(component.c.code == code).values(name="第三个名字"))
+    assert tx.execute(select(component.c.version).where(component.c.code == code)).scalar() == 2

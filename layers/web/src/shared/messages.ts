@@ -130,6 +130,7 @@ const common = {
   'kind.case': ['案件', 'Case'],
   'kind.hotline': ['12345 工单', '12345 order'],
   'kind.whistle': ['吹哨', 'Whistle'],
+  'kind.change': ['部件变更', 'Component change'],
   'channel.patrol': ['巡查', 'Patrol'],
   'channel.public': ['公众', 'Public'],
   'channel.hotline': ['热线', 'Hotline'],

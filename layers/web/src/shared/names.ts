@@ -48,7 +48,7 @@ const CODES: Partial<Record<FilterKey, readonly string[]>> = {
   supervised: ['true', 'false'],
   urged: ['true', 'false'],
   stage_light: ['red', 'yellow', 'green', 'none'],
-  awaits: ['acceptor', 'shift_leader', 'dispatcher', 'handler', 'department_manager', 'inspector', 'leader', 'evaluator', 'public'],
+  awaits: ['acceptor', 'shift_leader', 'dispatcher', 'handler', 'department_manager', 'inspector', 'leader', 'evaluator', 'census_clerk', 'public'],
 }
 /** The family of words that a parameter's codes are looked up in, where it is not called like the parameter. */
 const WORDS: Partial<Record<FilterKey, string>> = {

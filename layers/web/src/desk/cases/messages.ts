@@ -159,6 +159,7 @@ export const cases = {
   'role.department_manager': ['部门负责人', 'Department manager'],
   'role.leader': ['领导', 'Leader'],
   'role.evaluator': ['考核员', 'Evaluator'],
+  'role.census_clerk': ['普查管理员', 'Census clerk'],
   'role.public': ['公众', 'Public'],
   'role.platform': ['外部平台', 'Platform'],
   'role.system': ['系统', 'System'],

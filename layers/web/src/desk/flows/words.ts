@@ -28,7 +28,7 @@ export function roles(grammar: Grammar): Option[] {
     .map((one) => (staffed.has(one.value) ? one : { ...one, note: t('flow.nobody') }))
     .sort((a, b) => ORDER.indexOf(a.value) - ORDER.indexOf(b.value))
 }
-const ORDER = ['inspector', 'acceptor', 'shift_leader', 'dispatcher', 'handler', 'department_manager', 'leader', 'evaluator', 'public', 'platform', 'system']
+const ORDER = ['inspector', 'acceptor', 'shift_leader', 'dispatcher', 'handler', 'department_manager', 'leader', 'evaluator', 'census_clerk', 'public', 'platform', 'system']
 
 export const stateOptions = (body: FlowBody): Option[] =>
   Object.entries(body.states)
