@@ -21,7 +21,9 @@ from api import (
     board,
     case_page,
     cases,
+    census,
     centre,
+    component_pages,
     definitions,
     desk,
     devices,
@@ -63,6 +65,7 @@ _ROUTES = (
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
     *(basemaps, map_tools, sketches, panoramas),
     *(wall, walls),
+    *(census, component_pages),
 )
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login", "report")

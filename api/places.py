@@ -9,6 +9,7 @@ from pydantic import FiniteFloat
 
 from api.access import Throttle, Tx, allow, anyone, caller_of, token_of
 from gis import areas, category_status, components, errors, gazetteer, geometry, register
+from gis.catalogue_mappings import equivalents
 from gis.components import Component
 from gis.people import Caller
 from gis.rulebook import rulebook
@@ -76,6 +77,7 @@ def places(
 def find_components(
     tx: Tx,
     category: Annotated[str | None, Query(max_length=4)] = None,
+    catalogue: Annotated[str | None, Query(max_length=80)] = None,
     bbox: str | None = None,
     grid: Annotated[str | None, Query(max_length=15)] = None,
     village: Annotated[str | None, Query(max_length=12)] = None,
@@ -83,11 +85,19 @@ def find_components(
     cursor: Annotated[str | None, Query(max_length=16)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
-    """Components by code; ``next`` is the cursor of the next page."""
+    """Components by code; ``next`` is the cursor of the next page.
+
+    With ``catalogue`` the category is one of its, and components of other catalogues that may be of it are found, too.
+    """
+    kinds = None
+    if catalogue and category:
+        book = rulebook(tx)
+        kinds = equivalents(list(book.catalogue_mappings.values()), catalogue, category, book.catalogues)
     box = CaseFilter.parse({"bbox": bbox}).bbox if bbox else None
     found = components.find(
         tx,
-        category=category,
+        category=None if kinds else category,
+        kinds=kinds,
         bbox=box,
         unit_grid_code=grid,
         village_code=village,

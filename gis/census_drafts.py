@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, cast, delete, func, insert, literal_column, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from gis import errors, import_runs
 from gis.census_repairs import Repair
@@ -191,6 +192,26 @@ def differences(
     if kind:
         statement = statement.where(census_difference.c.kind == kind)
     return [dict(row) for row in tx.execute(statement).mappings()]
+
+
+def difference_features(tx: Connection, draft_id: UUID) -> list[dict[str, Any]]:
+    """Every difference as a GeoJSON feature: points, and lines from the old to the new place; EPSG:4490."""
+    c = census_difference.c
+    told = ("kind", "row", "code", "catalogue", "category_code", "name", "village_code", "moved_m", "changes")
+    rows = tx.execute(
+        select(c.number, *(c[name] for name in told), cast(func.st_asgeojson(c.geom, 8), JSONB).label("shape"))
+        .where(c.draft_id == draft_id)
+        .order_by(c.number)
+    )
+    return [
+        {
+            "type": "Feature",
+            "id": row.number,
+            "geometry": row.shape,
+            "properties": {name: row._mapping[name] for name in told},
+        }
+        for row in rows
+    ]
 
 
 def difference_tile(tx: Connection, draft_id: UUID, z: int, x: int, y: int) -> bytes:

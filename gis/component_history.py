@@ -19,9 +19,10 @@ _TOLD = (
 )
 
 
-def versions(tx: Connection, code: str) -> list[dict[str, Any]]:
+def versions(tx: Connection, caller: Caller, code: str) -> list[dict[str, Any]]:
     """Every version of a component, the newest first: what was known, from when to when (``valid_to`` None: now), which
-    survey or change case brought it, and ``changes`` {field: [before, after]} with ``moved_m``.
+    survey or change case brought it (``number`` only of a case the caller may see), and ``changes`` {field: [before,
+    after]} with ``moved_m``.
 
     Raises ``ComponentUnknown``.
     """
@@ -31,10 +32,11 @@ def versions(tx: Connection, code: str) -> list[dict[str, Any]]:
         component_version.c.code == code
     )
     each = union_all(now, past).subquery()
+    seen = visible_cases(caller).where(case.c.component_code == code).subquery()
     rows = tx.execute(
-        select(each, survey.c.name.label("survey"), survey.c.note, survey.c.made_by, survey.c.reverts, case.c.number)
+        select(each, survey.c.name.label("survey"), survey.c.note, survey.c.made_by, survey.c.reverts, seen.c.number)
         .join(survey, survey.c.id == each.c.survey_id, isouter=True)
-        .join(case, case.c.id == each.c.case_id, isouter=True)
+        .join(seen, seen.c.id == each.c.case_id, isouter=True)
         .order_by(each.c.version.desc())
     ).mappings()
     found = [dict(row) for row in rows]

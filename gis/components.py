@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 from geoalchemy2 import Geography
-from sqlalchemy import ColumnElement, Select, cast, func, select, text
+from sqlalchemy import ColumnElement, Select, cast, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from gis import errors
@@ -72,6 +72,8 @@ class Component:
     lon: float
     lat: float
     properties: dict[str, Any]
+    version: int
+    valid_from: datetime
     distance_m: float | None = None
 
 
@@ -213,17 +215,21 @@ def find(
     *,
     category: str | None = None,
     bbox: tuple[float, float, float, float] | None = None,
+    kinds: Sequence[tuple[str, str]] | None = None,
     unit_grid_code: str | None = None,
     village_code: str | None = None,
     query: str | None = None,
     after: str | None = None,
     limit: int = 100,
 ) -> list[Component]:
-    """Components by code order: ``category`` is a prefix of digits, ``bbox`` (west, south, east, north) in EPSG:4490,
-    ``query`` a beginning of the code or of the name, ``after`` the last code of the page before."""
+    """Components by code order: ``category`` is a prefix of digits, ``kinds`` pairs (catalogue, category), ``bbox``
+    (west, south, east, north) in EPSG:4490, ``query`` a beginning of the code or of the name, ``after`` the last code
+    of the page before."""
     statement: Select[Any] = select(*_READ).order_by(component.c.code).limit(limit)
     if category:
         statement = statement.where(component.c.category_code.startswith(category, autoescape=True))
+    if kinds is not None:
+        statement = statement.where(tuple_(component.c.catalogue, component.c.category_code).in_(kinds))
     if bbox:
         statement = statement.where(component.c.geom.op("&&")(func.ST_MakeEnvelope(*bbox, SRID)))
     if unit_grid_code:
@@ -236,6 +242,18 @@ def find(
     if after:
         statement = statement.where(component.c.code > after)
     return [Component(**row) for row in tx.execute(statement).mappings()]
+
+
+def counts(tx: Connection, village_code: str | None = None) -> dict[tuple[str, str], int]:
+    """How many components there are by (catalogue, category), without removed ones."""
+    statement = (
+        select(component.c.catalogue, component.c.category_code, func.count().label("n"))
+        .where(component.c.state != "removed")
+        .group_by(component.c.catalogue, component.c.category_code)
+    )
+    if village_code:
+        statement = statement.where(component.c.village_code == village_code)
+    return {(row.catalogue, row.category_code): row.n for row in tx.execute(statement)}
 
 
 def nearest(

@@ -3,10 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from redis import Redis
+from rq import SimpleWorker
 from starlette.testclient import TestClient
 
 from api import access, places
 from api.access import Throttle
+from api.background import QUEUE
 from api.main import create_app
 from gis.settings import settings
 
@@ -47,3 +50,13 @@ def spot(client):
         if answer.status_code == 200:
             return {"lon": lon, "lat": lat, "facts": answer.json()}
     raise AssertionError("no point of the middle line lies in the town")
+
+
+@pytest.fixture
+def worker(redis_url, monkeypatch, client):
+    """What a worker process does, on demand."""
+    monkeypatch.setenv("WANGGE_REDIS_URL", redis_url)
+    settings.cache_clear()
+    with Redis.from_url(redis_url) as connection:
+        connection.flushall()
+        yield lambda: SimpleWorker([QUEUE], connection=connection).work(burst=True)

@@ -3,27 +3,13 @@
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
 from redis import Redis
-from rq import SimpleWorker
 from sqlalchemy import func, select, update
 
 from api import background
-from api.background import QUEUE
 from gis import db
 from gis.settings import settings
 from gis.tables import audit, import_run
-
-
-@pytest.fixture
-def worker(redis_url, monkeypatch, client):
-    """What a worker process does, on demand."""
-    monkeypatch.setenv("WANGGE_REDIS_URL", redis_url)
-    settings.cache_clear()
-    with Redis.from_url(redis_url) as connection:
-        connection.flushall()
-        yield lambda: SimpleWorker([QUEUE], connection=connection).work(burst=True)
-
 
 MAPPING = """
 kind: components

@@ -23,7 +23,7 @@ import mapbox_vector_tile
 import pytest
 import yaml
 from PIL import Image
-from sqlalchemy import insert, literal, select, text
+from sqlalchemy import insert, literal, select, text, update
 
 from api import live, selection
 from api.access import Throttle
@@ -35,6 +35,7 @@ from gis.tables import (
     case,
     case_code,
     case_person,
+    component,
     intake_exception,
     staff,
     staff_role,
@@ -50,6 +51,7 @@ ADMINS = {"sys_admin", "security_admin", "audit_admin"}
 ZONE = ZoneInfo("Asia/Shanghai")
 PHONE = "13800001234"
 MOVE = UUID(int=7)
+COMPONENT = "1101130104000001"
 NOBODYS = "01890000-0000-7000-8000-000000000000"
 
 # Routes that need a login and show no case, each a decision. Every other one is walked below.
@@ -99,6 +101,17 @@ CASELESS = {
     *("POST /api/walls/{wall}/code", "POST /api/walls/pair", "GET /api/walls/{wall}", "PUT /api/walls/{wall}/show"),
     *("PUT /api/walls/{wall}/shown", "DELETE /api/walls/{wall}/drivers", "DELETE /api/walls/{wall}/drivers/me"),
     *("GET /api/walls/{wall}/stream", "GET /api/wall/patrol"),
+    # The census: surveys and what they change; the cases of a component's page are walked.
+    *("GET /api/census/drafts", "POST /api/census/drafts", "GET /api/census/systems", "POST /api/census/systems/fit"),
+    *("PUT /api/census/systems/{code}", "POST /api/census/surveys/{survey_id}/revert"),
+    *(f"{method} /api/census/drafts/{{draft_id}}" for method in ("GET", "PATCH")),
+    *(f"POST /api/census/drafts/{{draft_id}}/{what}" for what in ("check", "repairs", "withdraw", "sample", "publish")),
+    *("DELETE /api/census/drafts/{draft_id}/repairs/{number}", "GET /api/census/drafts/{draft_id}/sample"),
+    *("PUT /api/census/drafts/{draft_id}/sample/{row}", "POST /api/census/drafts/{draft_id}/sample/discard"),
+    *(f"GET /api/census/drafts/{{draft_id}}/{what}" for what in ("findings", "findings.csv", "differences")),
+    *("GET /api/census/drafts/{draft_id}/differences.{form}",),
+    *("GET /api/census/drafts/{draft_id}/tiles/{z}/{x}/{y}.mvt", "GET /api/component-statistics"),
+    *("GET /api/catalogue-mapping", "POST /api/components/{code}/photos", "GET /api/components/{code}/photos/{sha256}"),
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
@@ -250,6 +263,7 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
                 handled_at=handled if status == "closed" else None,
                 closed_at=handled if status == "closed" else None,
                 voided_at=handled if status == "void" else None,
+                component_code=COMPONENT,
                 clock={
                     "limit": {"amount": "400", "kind": "urgent_hours"},
                     "started_at": reported.isoformat(),
@@ -257,6 +271,8 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
                 },
             )
         )
+    # The component's newest version was brought by one of its cases.
+    tx.execute(update(component).where(component.c.code == COMPONENT).values(case_id=made.id))
     return photos
 
 
@@ -656,6 +672,15 @@ class Walk:
             seen = {(one["number"], one["case_id"]) for one in answer.json()["items"]}
             assert seen - {(None, None)} == {(row.number, str(row.id)) for row in self.visible}
 
+    def component(self) -> None:
+        """All cases are of one component: its page tells the photos of those seen, and no number of another."""
+        answer = self.get(f"/api/components/{COMPONENT}/history").json()
+        told = {(one["case"], one["sha256"]) for one in answer["photos"]}
+        assert told == {(str(r.id), self.world.photos[r.id]) for r in self.visible if r.id in self.world.photos}
+        newest = answer["versions"][0]
+        brought = [row.number for row in self.visible if str(row.id) == newest["case_id"]]
+        assert newest["number"] == (brought[0] if brought else None)
+
     def places(self) -> None:
         found = self.get("/api/places?q=RH2026&limit=50").json()["items"]
         self.expect([item["code"] for item in found if item["kind"] == "case"], lambda row: True, "places")
@@ -799,6 +824,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "POST /api/intake/caller": ("personal.unmask", Walk.callers),
     "POST /api/intake/exceptions/find": ("exception.manage", Walk.exceptions),
     "GET /api/intake/exceptions": ("exception.manage", Walk.exceptions),
+    "GET /api/components/{code}/history": ("map.view", Walk.component),
     "GET /api/maps/folium": ("export.make", Walk.folium),
     "GET /ogc/collections/{collection}/items": ("case.view", Walk.features),
     "GET /ogc/collections/{collection}/items/{feature}": ("case.view", Walk.features),

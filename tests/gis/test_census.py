@@ -390,11 +390,11 @@ def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: An
             "铸铁",
         )
         assert now[quiet].version == now[fresh["code"]].version == 1
-        history = component_history.versions(tx, changed)
+        history = component_history.versions(tx, CLERK, changed)
         assert [one["version"] for one in history] == [2, 1]
         assert history[0]["changes"]["state"] == ["intact", "damaged"]
         assert (history[1]["valid_to"], history[0]["valid_to"]) == (history[0]["valid_from"], None)
-        assert component_history.versions(tx, moved)[0]["moved_m"] == pytest.approx(3.0, abs=0.01)
+        assert component_history.versions(tx, CLERK, moved)[0]["moved_m"] == pytest.approx(3.0, abs=0.01)
         kept = tx.execute(select(quarantine).where(quarantine.c.code == "row_excluded")).one()
         assert kept.payload["values"]["state"] == "nonsense"
         with pytest.raises(errors.DraftEnded):
@@ -411,7 +411,7 @@ def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: An
                 assert getattr(now[code], name) == getattr(before[code], name), (code, name)
         assert now[later].name == "改过"
         assert (now[fresh["code"]].state, now[fresh["code"]].version) == ("removed", 2)
-        assert [one["version"] for one in component_history.versions(tx, changed)] == [3, 2, 1]
+        assert [one["version"] for one in component_history.versions(tx, CLERK, changed)] == [3, 2, 1]
         listed = census_publish.surveys(tx)
         assert next(one for one in listed if one["id"] == outcome["survey"])["reverted"] == back["survey"]
         with pytest.raises(errors.NotRevertible):
@@ -466,7 +466,7 @@ def test_closing_a_change_case_changes_the_component_in_that_step(tx: Connection
     moved = change(tx, first, change="moved", lon=first.lon + 3e-5)
     assert tx.execute(select(component.c.version).where(component.c.code == first.code)).scalar() == 1
     cases.act(tx, moved, "apply", CLERK, {})
-    newest, oldest = component_history.versions(tx, first.code)
+    newest, oldest = component_history.versions(tx, CLERK, first.code)
     assert (newest["case_id"], newest["number"][:2], newest["survey_id"]) == (moved, "BG", first.survey_id)
     assert newest["moved_m"] == pytest.approx(2.56, abs=0.02)
     assert (oldest["lon"], oldest["valid_to"]) == (first.lon, newest["valid_from"])
@@ -477,7 +477,7 @@ def test_closing_a_change_case_changes_the_component_in_that_step(tx: Connection
     assert [one["sha256"] for one in component_history.photos(tx, CLERK, first.code)] == ["01" * 32]
 
     cases.act(tx, change(tx, second, change="attribute", owner_unit="D03", state="damaged"), "apply", CLERK, {})
-    told = component_history.versions(tx, second.code)[0]
+    told = component_history.versions(tx, CLERK, second.code)[0]
     assert told["changes"]["state"] == ["intact", "damaged"]
     wrong = change(tx, third, change="attribute", owner_unit="NOWHERE")
     with pytest.raises(errors.DepartmentUnknown):
