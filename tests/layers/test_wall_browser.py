@@ -14,9 +14,10 @@ from tests.bench.wall_soak import held, live_one_round, watched
 from tests.layers.service import PASSWORD, Town, axe_faults, started
 
 CASES = 24
-#: All cases the map's source holds at the whole town's zoom. Tiles do not overlap, so their sum is a number of cases.
+#: All cases the map's source of this zoom holds. Tiles do not overlap, so their sum is a number of cases.
 ON_MAP = """() => {
-  const cells = window.wanggeMap?.querySourceFeatures('wall-cases-far', {sourceLayer: 'cases'}) ?? []
+  const source = window.wanggeMap?.getZoom() < 15 ? 'wall-cases-far' : 'wall-cases-near'
+  const cells = window.wanggeMap?.querySourceFeatures(source, {sourceLayer: 'cases'}) ?? []
   return cells.reduce((sum, cell) => sum + cell.properties.n, 0)
 }"""
 
