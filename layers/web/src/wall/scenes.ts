@@ -1,6 +1,6 @@
 /** The wall's scenes as data: what each begins with. A scene is an address; which parts it shows stands in parts.ts. */
 import type { CaseFilter } from '../shared/filter'
-import type { LayerName } from './state'
+import type { Dimension, LayerName } from './state'
 
 export const SCENES = ['overview', 'heat', 'patrol', 'village', 'department', 'replay'] as const
 export type SceneCode = (typeof SCENES)[number]
@@ -14,6 +14,8 @@ export interface Scene {
 export interface Preset {
   filter: (of: string) => CaseFilter
   layers: readonly LayerName[]
+  /** What its numbers are divided by. */
+  by: Dimension
   /** What a scene is of one of. */
   one?: 'village' | 'department'
   /** Permission without which the scene is not offered. */
@@ -24,12 +26,12 @@ export interface Preset {
 const open: CaseFilter = { status: ['open'] }
 
 export const PRESETS: Readonly<Record<SceneCode, Preset>> = {
-  overview: { filter: () => open, layers: ['cases', 'inspectors', 'choropleth', 'villages', 'unitGrids'] },
-  heat: { filter: () => ({}), layers: ['heat', 'villages'] },
-  patrol: { filter: () => open, layers: ['inspectors', 'villages', 'dutyGrids'], needs: 'position.view' },
-  village: { filter: (of) => ({ status: ['open'], ...(of && { village: [of] }) }), layers: ['cases', 'inspectors', 'choropleth', 'villages', 'unitGrids'], one: 'village' },
-  department: { filter: (of) => ({ status: ['open'], ...(of && { department: [of] }) }), layers: ['cases', 'choropleth', 'villages'], one: 'department' },
-  replay: { filter: () => ({}), layers: ['villages', 'unitGrids'], needs: 'position.view' },
+  overview: { filter: () => open, layers: ['cases', 'inspectors', 'choropleth', 'villages', 'unitGrids'], by: 'village' },
+  heat: { filter: () => ({}), layers: ['heat', 'villages'], by: 'village' },
+  patrol: { filter: () => open, layers: ['inspectors', 'villages', 'dutyGrids'], by: 'village', needs: 'position.view' },
+  village: { filter: (of) => ({ status: ['open'], ...(of && { village: [of] }) }), layers: ['cases', 'inspectors', 'choropleth', 'villages', 'unitGrids'], by: 'unit_grid', one: 'village' },
+  department: { filter: (of) => ({ status: ['open'], ...(of && { department: [of] }) }), layers: ['cases', 'choropleth', 'villages'], by: 'village', one: 'department' },
+  replay: { filter: () => ({}), layers: ['villages', 'unitGrids'], by: 'village', needs: 'position.view' },
 }
 
 /** `village:110113003201`, or the bare code of a scene that is of everything. */

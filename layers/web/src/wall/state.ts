@@ -87,11 +87,11 @@ export function setFilter(next: CaseFilter): void {
 
 /** Begins a scene: its filter and layers take the place of what was shown. */
 export function enter(next: Scene): void {
-  const { filter: begin, layers: shown } = PRESETS[next.code]
+  const { filter: begin, layers: shown, by } = PRESETS[next.code]
   scene.value = next
   setFilter(begin(next.of))
   selection.value = null
-  statistic.by = next.code === 'village' ? 'unit_grid' : 'village'
+  statistic.by = by
   for (const name of LAYERS) layers[name].on = shown.includes(name)
 }
 
@@ -129,7 +129,7 @@ function read(): void {
   const [type = '', ...rest] = (search.get('open') ?? '').split(':')
   selection.value = SELECTABLE.includes(type) ? { type: type as Selection['type'], code: rest.join(':') } : null
   statistic.measure = known(MEASURES, search.get('measure'), 'reported')
-  statistic.by = known(DIMENSIONS, search.get('by'), 'village')
+  statistic.by = known(DIMENSIONS, search.get('by'), preset.by)
   statistic.days = PERIODS.find((n) => String(n) === search.get('days')) ?? 7
   drill.value = drillFrom(search.get('number'))
   const shown = search.get('layers')?.split(',') ?? preset.layers
@@ -148,7 +148,7 @@ export function address(): string {
   if (filterQuery.value !== toQuery(preset.filter(scene.value.of)) || !parts.length) parts.push(filterQuery.value || 'status=all')
   if (selection.value) parts.push(`open=${selection.value.type}:${encodeURIComponent(selection.value.code)}`)
   if (statistic.measure !== 'reported') parts.push(`measure=${statistic.measure}`)
-  if (statistic.by !== 'village') parts.push(`by=${statistic.by}`)
+  if (statistic.by !== preset.by) parts.push(`by=${statistic.by}`)
   if (statistic.days !== 7) parts.push(`days=${statistic.days}`)
   if (drill.value) parts.push(`number=${encodeURIComponent(drillText(drill.value))}`)
   const shown = LAYERS.filter((name) => layers[name].on)

@@ -102,7 +102,7 @@ export interface StyleOptions {
 
 /** Kernel density: every case weighs the same, a cell's weight is its number of cases. How bright the densest is shown is the
  * scale's: relative to what a crowded cell holds here, so that a quiet town and a busy one both show their own crowds. */
-export const heatIntensity = (crowded: number): number => 1.1 / crowded
+export const heatIntensity = (crowded: number): number => 0.55 / crowded
 
 /** What one sees of cells: brightness by number, the fullest the brightest. */
 export const CELL_RAMP = ['#3a342c', '#6d5d4a', '#a98f6f', '#dcc4a0', '#fff8ec'] as const
@@ -168,7 +168,8 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
       'heatmap-weight': N,
       'heatmap-intensity': heatIntensity(10),
-      'heatmap-radius': ['interpolate', ['linear'], ['zoom'], 10, 14, 13, 26, 16, 48],
+      // Wider than the cells the weights stand at, or one would see the cells instead of the density.
+      'heatmap-radius': ['interpolate', ['linear'], ['zoom'], 10, 28, 13, 52, 16, 84],
       'heatmap-color': heatColour,
     } },
     { id: 'heat-cells', type: 'fill', source: 'wall-cells', paint: { 'fill-color': cellColour(1), 'fill-opacity': 0.72, 'fill-outline-color': '#12181e' } },

@@ -82,6 +82,8 @@ export class WallMap {
       pitchWithRotate: false,
       touchPitch: false,
       attributionControl: false,
+      // The canvas is a landmark beside the box it lies in: two of one name would be one too many.
+      locale: { 'Map.Title': options.chinese ? '地图画面' : 'Map canvas' },
       canvasContextAttributes: { antialias: true },
       fadeDuration: 150,
     })
