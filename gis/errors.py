@@ -273,6 +273,21 @@ CommonShift = _problem(
     "CommonShift", "common_shift", 422, "与已发布普查相比整体偏移", "All of it is shifted against the published census"
 )
 UnitMissing = _problem("UnitMissing", "unit_missing", 422, "没有填写责任单位", "No responsible unit is given")
+BorderRefused = _problem(
+    "BorderRefused", "border_refused", 422, "网格边界不能这样改", "The border cannot be changed so"
+)
+NotAdjacent = _problem("NotAdjacent", "not_adjacent", 422, "网格不相邻", "The grids are not adjacent")
+GridCodesUsedUp = _problem(
+    "GridCodesUsedUp", "grid_codes_used_up", 422, "本村居的网格顺序号已用完", "The village has no grid sequence left"
+)
+PlanFaulty = _problem("PlanFaulty", "plan_faulty", 422, "网格方案还有问题，不能发布", "The grid plan still has faults")
+GridsScheduled = _problem(
+    "GridsScheduled",
+    "grids_scheduled",
+    409,
+    "已有网格方案待生效，请先撤回",
+    "A grid plan waits for its day; withdraw it first",
+)
 TownExists = _problem(
     "TownExists", "town_exists", 409, "数据库中已有另一个镇", "The database already holds another town"
 )

@@ -119,6 +119,33 @@ duty_grid_member = Table(
     Column("duty_grid_code", Text, ForeignKey("duty_grid.code"), nullable=False, index=True),
 )
 
+unit_grid_lineage = Table(
+    "unit_grid_lineage",
+    metadata,
+    Column("old_code", Text, primary_key=True),
+    Column("new_code", Text, primary_key=True),
+    Column("share", Double, nullable=False, comment="of the old grid's land that the new one got"),
+    Column("valid_from", Date, nullable=False),
+    CheckConstraint("share > 0 and share <= 1.000001", name="share"),
+    Index(None, "new_code"),
+    comment="what became of ended unit grids, by land",
+)
+
+grid_plan = Table(
+    "grid_plan",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("valid_from", Date, nullable=False),
+    Column("steps", JSONB, nullable=False, comment="as drafted, gis.grid_plan"),
+    Column("changes", JSONB, nullable=False, comment="opened, ended, members, renamed, ended_duties"),
+    Column("published_by", Text, nullable=False),
+    _now("published_at"),
+    Column("note", Text, nullable=False, server_default=""),
+    _time("taken_at"),
+    _time("withdrawn_at"),
+    comment="published grid plans; one waits for its day until it is taken",
+)
+
 basemap_feature = Table(
     "basemap_feature",
     metadata,

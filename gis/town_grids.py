@@ -40,7 +40,7 @@ def make_grids(spec: TownSpec, ground: Ground) -> Grids:
     cells, owner = clean_faces(ground.lines, ground.outline, ground.parcels)
     village = np.array([ground.blocks[ground.parcels[p].block].village for p in owner])
     point = shapely.get_coordinates(shapely.centroid(cells))
-    order = _reading_order(village, point)
+    order = reading_order(village, point)
     cells, owner, village, point = cells[order], owner[order], village[order], point[order]
     codes = _codes(spec, village)
     left, right, _ = shared_edges(cells)
@@ -63,7 +63,7 @@ def make_grids(spec: TownSpec, ground: Ground) -> Grids:
     )
 
 
-def _reading_order(village: "np.ndarray[tuple[int], np.dtype[np.str_]]", point: Floats) -> Ints:
+def reading_order(village: "np.ndarray[tuple[int], np.dtype[np.str_]]", point: Floats) -> Ints:
     """By division; within it by bands from north to south, each from west to east."""
     band = np.zeros(len(point), dtype=np.int64)
     for code in np.unique(village):
