@@ -29,6 +29,7 @@ from api import (
     devices,
     duty_lists,
     filing_standards,
+    grids,
     imports,
     intake,
     live,
@@ -64,7 +65,7 @@ _ROUTES = (
     *(selection, ogc),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
     *(basemaps, map_tools, sketches, panoramas),
-    *(wall, walls),
+    *(wall, walls, grids),
     *(census, component_pages),
 )
 WEB = ROOT / "layers" / "web" / "dist"

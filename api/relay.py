@@ -12,7 +12,7 @@ from threading import Event
 import structlog
 
 from api import background, logs
-from gis import db, deadlines, events, measures, workflow_moves
+from gis import db, deadlines, events, grid_drafts, measures, validity, workflow_moves
 from gis.db import Connection
 
 log = structlog.get_logger("relay")
@@ -40,7 +40,7 @@ def move_cases() -> int:
 
 
 def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:
-    """What time alone brings: overdue cases, timers, the digests of the days that ended, imports that Redis lost.
+    """What time alone brings: overdue cases, timers, digests of days that ended, grids of a new day, lost imports.
 
     Returns the mark to hand to the next tick.
     """
@@ -50,6 +50,8 @@ def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> ev
         deadlines.wake(tx, now=now)
     with db.transaction() as tx:
         mark = events.close_days(tx, mark, now)
+    with db.transaction() as tx:
+        grid_drafts.take(tx, validity.today())
     background.requeue()
     return mark
 

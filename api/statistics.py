@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from api import case_views
 from api.access import Filtered, Tx, allow
-from gis import errors, measures, search, statistics
+from gis import errors, lineage, measures, search, statistics, validity
 from gis.people import Caller, Scope
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
@@ -52,8 +52,14 @@ def table(
     village: Annotated[str, Query(max_length=300)] = "",
     department: Annotated[str, Query(max_length=300)] = "",
     grid: Annotated[str, Query(max_length=300)] = "",
+    fold: bool = False,
 ) -> dict[str, Any]:
-    """Measures by one of ``By`` on the days ``since`` to ``until``, both included."""
+    """Measures by one of ``By`` on the days ``since`` to ``until``, both included.
+
+    ``fold`` tells unit grids' figures in the grids of today: those of grids that were split, merged or moved go to
+    their successors by land. Each row then says what is its ``own``, which shares ``of`` which older grids it has, and
+    whether it is ``exact`` (nothing was divided); divided figures are fractions, sums stay what they were.
+    """
     wanted = CaseFilter.parse({"village": village, "department": department, "grid": grid})
     codes = [code.strip() for code in measures_.split(",") if code.strip()]
     found = statistics.statistics(tx, caller, measures=codes, by=by, since=since, until=until, wanted=wanted)
@@ -61,9 +67,18 @@ def table(
         "by": by,
         "since": since,
         "until": until,
-        "rows": [{"key": row.key, "name": row.name, "values": row.values} for row in found.rows],
+        "folded": fold and by == "unit_grid",
+        "rows": _folded(tx, found)
+        if fold and by == "unit_grid"
+        else [{"key": row.key, "name": row.name, "values": row.values} for row in found.rows],
         "totals": found.totals,
     }
+
+
+def _folded(tx: Tx, found: statistics.Statistics) -> list[dict[str, Any]]:
+    own = {row.key: {code: float(n) for code, n in row.values.items()} for row in found.rows}
+    told = lineage.fold(own, lineage.family(tx, validity.today()))
+    return [{"key": code, "name": code, **asdict(one)} for code, one in told.items()]
 
 
 @router.get("/api/statistics/{measure}/cases")

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from threading import Lock
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import numpy as np
 import shapely
@@ -17,10 +16,9 @@ from gis.db import Connection
 from gis.errors import NotCovered, OutsideTown, Unavailable
 from gis.raster import AreaIndex, Floats, Indices
 from gis.tables import division, duty_grid_member, town, unit_grid
+from gis.validity import today
 
 __all__ = ["AreaIndex", "Areas", "Grid", "PlaceFacts", "areas"]
-
-_ZONE: Final = ZoneInfo("Asia/Shanghai")
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ class Areas:
     @classmethod
     def load(cls, tx: Connection, day: date | None = None) -> "Areas":
         """The grids in force on ``day`` (default today in Beijing), read and indexed: about a second for a town."""
-        today = day or datetime.now(_ZONE).date()
+        on = day or today()
         rows = tx.execute(
             select(
                 unit_grid.c.code,
@@ -98,7 +96,7 @@ class Areas:
         ).scalars()
         parts = shapely.from_wkb([bytes(outline) for outline in outlines])
         grids = [Grid(*row[:-1], polygon) for row, polygon in zip(rows, polygons, strict=True)]
-        return cls(grids, today, shapely.union_all(parts) if len(parts) else None)
+        return cls(grids, on, shapely.union_all(parts) if len(parts) else None)
 
     def locate(self, lon: Floats, lat: Floats) -> Indices:
         """Positions of the covering unit grids (int32, -1 for none) of n points in EPSG:4490 degrees."""
@@ -157,5 +155,5 @@ def _current(database: str, key: tuple[int, int]) -> Areas | None:
     cached = _cached.get(database)
     if cached is None or cached[0] != key:
         return None
-    today, areas = datetime.now(_ZONE).date(), cached[1]
-    return areas if areas.valid_from <= today and (areas.valid_to is None or today < areas.valid_to) else None
+    now, areas = today(), cached[1]
+    return areas if areas.valid_from <= now and (areas.valid_to is None or now < areas.valid_to) else None

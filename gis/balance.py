@@ -1,6 +1,7 @@
 """Whether duty grids ask the same of those who patrol them: ground, components, cases, way to walk, and their spread.
 
-Spreads are pure; what a grid holds is read here, how many open cases it has is counted by the point store.
+Spreads are pure; what a grid holds is read here, how many open cases it has is counted by the point store. The way to
+walk is estimated as gis.walking says.
 """
 
 from collections import Counter
@@ -9,13 +10,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+import shapely
 from sqlalchemy import Select, func, select
 
-from gis import statistics
+from gis import lineage, statistics, walking
 from gis.db import Connection
 from gis.people import Caller
 from gis.tables import (
-    basemap_feature,
     component,
     division,
     duty_grid,
@@ -26,15 +27,15 @@ from gis.tables import (
     town,
     unit_grid,
 )
+from gis.validity import in_force
 
-MEASURING = 4548
 #: What is compared between grids.
 COMPARED = ("area_km2", "components", "open_per_inspector", "month_per_inspector", "walk_km")
 
 
 @dataclass(frozen=True)
 class Load:
-    """A duty grid's load. ``walk_km`` is the length of the roads in it: what a patrol that sees all of it walks once.
+    """A duty grid's load. ``walk_km`` is what a patrol that sees all of it walks, by ``gis.walking``.
 
     Per inspector figures are None where nobody is assigned.
     """
@@ -80,9 +81,10 @@ def spread(values: Sequence[float]) -> Spread:
 def loads(tx: Connection, caller: Caller, today: date, open_cases: Mapping[str, int]) -> list[Load]:
     """Every duty grid's load, by code. ``open_cases`` by duty grid, and the month's, are of what the caller may see."""
     month = _month(tx, caller, today)
-    who, hands = _assigned(tx)
+    who, hands = assigned(tx)
     found = []
-    for row in _ground(tx):
+    ground, ways = _ground(tx)
+    for row in ground:
         opened, recent, strength = open_cases.get(row.code, 0), month.get(row.code, 0), hands.get(row.code, 0.0)
         found.append(
             Load(
@@ -97,7 +99,7 @@ def loads(tx: Connection, caller: Caller, today: date, open_cases: Mapping[str, 
                 recent,
                 round(opened / strength, 2) if strength else None,
                 round(recent / strength, 2) if strength else None,
-                round(row.walk_m / 1000, 2),
+                round(ways.get(row.code, 0.0) / 1000, 2),
             )
         )
     return found
@@ -111,18 +113,27 @@ def spreads(found: Sequence[Load]) -> dict[str, Spread]:
 
 def _month(tx: Connection, caller: Caller, today: date) -> dict[str, int]:
     """Cases reported in the last thirty days, by duty grid."""
+    of = {unit: code for unit, code in tx.execute(select(duty_grid_member))}
+    found: dict[str, float] = {}
+    for unit, n in month_by_grid(tx, caller, today).items():
+        code = of.get(unit, "")
+        found[code] = found.get(code, 0.0) + n
+    return {code: round(n) for code, n in found.items()}
+
+
+def month_by_grid(tx: Connection, caller: Caller, today: date, by: date | None = None) -> dict[str, float]:
+    """Cases reported in the last thirty days by unit grid; those of grids that ended are told in their successors.
+
+    ``by`` is the day whose grids they are told in, today by default.
+    """
     counted = statistics.statistics(
         tx, caller, measures=("reported",), by="unit_grid", since=today - timedelta(days=29), until=today
     )
-    of = {unit: code for unit, code in tx.execute(select(duty_grid_member))}
-    found: dict[str, int] = {}
-    for line in counted.rows:
-        code = of.get(line.key, "")
-        found[code] = found.get(code, 0) + line.values["reported"]
-    return found
+    figures = {line.key: {"n": float(line.values["reported"])} for line in counted.rows}
+    return {code: one.values["n"] for code, one in lineage.fold(figures, lineage.family(tx, by or today)).items()}
 
 
-def _assigned(tx: Connection) -> tuple[dict[str, list[str]], dict[str, float]]:
+def assigned(tx: Connection) -> tuple[dict[str, list[str]], dict[str, float]]:
     """By duty grid the inspectors' names, and how many there are: one of several grids counts a share in each."""
     rows = tx.execute(
         select(staff_role.c.staff_id, staff_role.c.scope_code, staff.c.name)
@@ -139,10 +150,10 @@ def _assigned(tx: Connection) -> tuple[dict[str, list[str]], dict[str, float]]:
     return names, hands
 
 
-_kept: dict[tuple[Any, ...], Sequence[Any]] = {}
+_kept: dict[tuple[Any, ...], tuple[Sequence[Any], dict[str, float]]] = {}
 
 
-def _ground(tx: Connection) -> Sequence[Any]:
+def _ground(tx: Connection) -> tuple[Sequence[Any], dict[str, float]]:
     """Per duty grid what changes only with areas, roads or the census, measured once for each state of them."""
     state = tx.execute(
         select(
@@ -153,10 +164,23 @@ def _ground(tx: Connection) -> Sequence[Any]:
     ).one()
     mark = tuple(state)
     if mark not in _kept:
-        rows = tx.execute(_measured()).all()
         _kept.clear()
-        _kept[mark] = rows
+        _kept[mark] = (tx.execute(_measured()).all(), _walks(tx))
     return _kept[mark]
+
+
+def _walks(tx: Connection) -> dict[str, float]:
+    """Metres to walk in every duty grid in force."""
+    rows = tx.execute(
+        select(duty_grid_member.c.duty_grid_code, func.st_asbinary(unit_grid.c.geom))
+        .join(unit_grid, unit_grid.c.code == duty_grid_member.c.unit_grid_code)
+        .where(in_force(unit_grid))
+    ).all()
+    ways = walking.walks(walking.streets(tx), shapely.from_wkb([bytes(row[1]) for row in rows]))
+    found: dict[str, float] = {}
+    for (code, _), metres in zip(rows, ways.tolist(), strict=True):
+        found[code] = found.get(code, 0.0) + metres
+    return found
 
 
 def _measured() -> Select[Any]:
@@ -164,6 +188,7 @@ def _measured() -> Select[Any]:
     ground = (
         select(member.duty_grid_code, func.count().label("unit_grids"), func.sum(grid.area_m2).label("area_m2"))
         .join(unit_grid, grid.code == member.unit_grid_code)
+        .where(in_force(unit_grid))
         .group_by(member.duty_grid_code)
         .subquery()
     )
@@ -174,15 +199,7 @@ def _measured() -> Select[Any]:
         .group_by(member.duty_grid_code)
         .subquery()
     )
-    road, beat = basemap_feature.c, duty_grid.c
-    inside = func.st_length(func.st_transform(func.st_intersection(road.geom, beat.geom), MEASURING))
-    walked = (
-        select(beat.code, func.sum(inside).label("walk_m"))
-        .join(basemap_feature, func.st_intersects(road.geom, beat.geom))
-        .where(road.layer == "road", func.st_dimension(road.geom) == 1)
-        .group_by(beat.code)
-        .subquery()
-    )
+    beat = duty_grid.c
     return (
         select(
             beat.code,
@@ -191,12 +208,10 @@ def _measured() -> Select[Any]:
             func.coalesce(ground.c.unit_grids, 0).label("unit_grids"),
             func.coalesce(ground.c.area_m2, 0.0).label("area_m2"),
             func.coalesce(counted.c.components, 0).label("components"),
-            func.coalesce(walked.c.walk_m, 0.0).label("walk_m"),
         )
         .join(ground, ground.c.duty_grid_code == beat.code, isouter=True)
         .join(counted, counted.c.duty_grid_code == beat.code, isouter=True)
-        .join(walked, walked.c.code == beat.code, isouter=True)
         .join(division, division.c.code == beat.village_code, isouter=True)
-        .where(beat.valid_to.is_(None))
+        .where(in_force(duty_grid))
         .order_by(beat.code)
     )

@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from geoalchemy2.shape import from_shape
-from sqlalchemy import delete, func, literal_column, or_, select, text, update
+from sqlalchemy import delete, func, literal_column, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from gis import errors, lineage, validity
 from gis.db import Connection, copy_in
 from gis.geometry import metres_per_degree
-from gis.tables import SRID, component, division, duty_grid, duty_grid_member, town, unit_grid
+from gis.tables import SRID, component, division, duty_grid, duty_grid_member, grid_plan, town, unit_grid
 from gis.town_grids import group_cells
 
 Shapes = npt.NDArray[Any]
@@ -160,7 +161,7 @@ def in_force(tx: Connection, villages: Sequence[str], today: date, *, inside: bo
     member = unit_grid.c.village_code == func.any(list(villages))
     rows = tx.execute(
         select(unit_grid.c.code, func.ST_AsBinary(unit_grid.c.geom))
-        .where(_valid(unit_grid, today), member if inside else ~member)
+        .where(validity.in_force(unit_grid, today), member if inside else ~member)
         .order_by(unit_grid.c.code)
     ).all()
     return np.array([row[0] for row in rows], dtype=object), shapely.from_wkb([bytes(row[1]) for row in rows])
@@ -168,14 +169,14 @@ def in_force(tx: Connection, villages: Sequence[str], today: date, *, inside: bo
 
 def retired_codes(tx: Connection, today: date) -> set[str]:
     """Codes that were ended; none of them may come back."""
-    return set(tx.execute(select(unit_grid.c.code).where(~_valid(unit_grid, today))).scalars())
+    return set(tx.execute(select(unit_grid.c.code).where(~validity.in_force(unit_grid, today))).scalars())
 
 
 def village_lands(tx: Connection, town_code: str, today: date) -> dict[str, Any]:
     """{village code: its polygon in EPSG:4490, None where no boundary is known} of a town's valid villages."""
     rows = tx.execute(
         select(division.c.code, func.ST_AsBinary(division.c.geom))
-        .where(division.c.level == "village", division.c.code.startswith(town_code), _valid(division, today))
+        .where(division.c.level == "village", division.c.code.startswith(town_code), validity.in_force(division, today))
         .order_by(division.c.code)
     )
     return {code: None if land is None else shapely.from_wkb(bytes(land)) for code, land in rows}
@@ -184,9 +185,13 @@ def village_lands(tx: Connection, town_code: str, today: date) -> dict[str, Any]
 def land(tx: Connection, grids: GridSet, today: date) -> Landed:
     """Make ``grids`` the grids of every village they name: new codes open, changed ones move, absent ones end today.
 
-    Grids without a duty grid are grouped into new ones of neighbours; components are located anew where the change
-    reaches them; ``town.areas_version`` rises when anything changed.
+    Grids without a duty grid are grouped into new ones of neighbours; what became of ended grids is put on record by
+    their land; components are located anew where the change reaches them; ``town.areas_version`` rises when anything
+    changed. Raises ``GridsScheduled`` while a published plan waits for its day: it rests on the grids as they are.
     """
+    waiting = grid_plan.c.taken_at.is_(None) & grid_plan.c.withdrawn_at.is_(None)
+    if day := tx.scalar(select(grid_plan.c.valid_from).where(waiting)):
+        raise errors.GridsScheduled(valid_from=day.isoformat())
     villages = np.unique(grids.villages.astype(str)).tolist()
     tx.execute(text("drop table if exists unit_grid_in"))
     tx.execute(text("create temporary table unit_grid_in (like unit_grid including defaults) on commit drop"))
@@ -207,22 +212,7 @@ def land(tx: Connection, grids: GridSet, today: date) -> Landed:
             strict=True,
         ),
     )
-    ended = (
-        tx.execute(
-            update(unit_grid)
-            .where(
-                unit_grid.c.village_code == func.any(villages),
-                _valid(unit_grid, today),
-                unit_grid.c.code.notin_(select(literal_column("code")).select_from(text("unit_grid_in"))),
-            )
-            .values(valid_to=today)
-            .returning(unit_grid.c.code)
-        )
-        .scalars()
-        .all()
-    )
-    if ended:
-        tx.execute(delete(duty_grid_member).where(duty_grid_member.c.unit_grid_code == func.any(list(ended))))
+    ended = _end(tx, grids, villages, today)
     names = ", ".join(columns)
     compared = "village_code, area_class, land_use, geom"
     old, new = (", ".join(f"{t}.{c}" for c in compared.split(", ")) for t in ("unit_grid", "excluded"))
@@ -238,15 +228,41 @@ def land(tx: Connection, grids: GridSet, today: date) -> Landed:
     regrouped = _group(tx, grids, today)
     changed = bool(written.new or written.updated or ended or regrouped)
     if changed:
-        _redraw_duty_grids(tx, villages, today)
+        redraw_duty_grids(tx, villages, today)
         tx.execute(update(town).values(areas_version=town.c.areas_version + 1))
-    relocated = _relocate_components(tx, today) if changed else 0
+    relocated = relocate_components(tx, today) if changed else 0
     unchanged = len(grids.codes) - written.new - written.updated
     return Landed(written.new, written.updated, unchanged, len(ended), relocated)
 
 
-def _valid(table: Any, today: date) -> Any:
-    return or_(table.c.valid_to.is_(None), table.c.valid_to > today)
+def _end(tx: Connection, grids: GridSet, villages: list[str], today: date) -> list[str]:
+    """End the villages' grids that are not in the temporary table; what became of them goes on record."""
+    rows = tx.execute(
+        update(unit_grid)
+        .where(
+            unit_grid.c.village_code == func.any(villages),
+            validity.in_force(unit_grid, today),
+            unit_grid.c.code.notin_(select(literal_column("code")).select_from(text("unit_grid_in"))),
+        )
+        .values(valid_to=today)
+        .returning(unit_grid.c.code, func.ST_AsBinary(unit_grid.c.geom))
+    ).all()
+    ended = {code: shapely.from_wkb(bytes(shape)) for code, shape in rows}
+    if ended:
+        # A grid that kept its code may have taken an ended one's land too.
+        now = dict(zip(grids.codes.tolist(), grids.polygons, strict=True))
+        lineage.record(tx, lineage.descents(ended, now), today)
+        tx.execute(delete(duty_grid_member).where(duty_grid_member.c.unit_grid_code == func.any(list(ended))))
+    return list(ended)
+
+
+def duty_sequences(tx: Connection) -> dict[str, int]:
+    """The highest number of a duty grid ever given in each village: codes go on after it."""
+    highest: dict[str, int] = {}
+    for code in tx.execute(select(duty_grid.c.code)).scalars():
+        village, _, number = code.partition("D")
+        highest[village] = max(highest.get(village, 0), int(number) if number.isdigit() else 0)
+    return highest
 
 
 def _group(tx: Connection, grids: GridSet, today: date) -> int:
@@ -254,10 +270,7 @@ def _group(tx: Connection, grids: GridSet, today: date) -> int:
     rows = tx.execute(select(duty_grid_member.c.unit_grid_code, duty_grid_member.c.duty_grid_code))
     have = {row.unit_grid_code: row.duty_grid_code for row in rows}
     wanted = np.where(grids.duty_codes == "", [have.get(code, "") for code in grids.codes], grids.duty_codes)
-    highest: dict[str, int] = {}
-    for code in tx.execute(select(duty_grid.c.code)).scalars():
-        village, _, number = code.partition("D")
-        highest[village] = max(highest.get(village, 0), int(number) if number.isdigit() else 0)
+    highest = duty_sequences(tx)
     points = shapely.get_coordinates(shapely.point_on_surface(grids.polygons))
     near = adjacent(grids.polygons)
     for village in np.unique(grids.villages[wanted == ""].astype(str)).tolist():
@@ -308,31 +321,38 @@ def _pieces(members: list[int], near: list[list[int]]) -> list[list[int]]:
     return found
 
 
-def _redraw_duty_grids(tx: Connection, villages: list[str], today: date) -> None:
-    """Duty grids follow their members; one without members ends."""
+def redraw_duty_grids(tx: Connection, villages: Sequence[str], today: date) -> None:
+    """Duty grids follow their members in force on the day; one without members ends."""
     union = (
         select(func.ST_Multi(func.ST_Union(unit_grid.c.geom)))
         .join(duty_grid_member, duty_grid_member.c.unit_grid_code == unit_grid.c.code)
-        .where(duty_grid_member.c.duty_grid_code == duty_grid.c.code)
+        .where(duty_grid_member.c.duty_grid_code == duty_grid.c.code, validity.in_force(unit_grid, today))
         .correlate(duty_grid)
         .scalar_subquery()
     )
-    populated = select(duty_grid_member.c.duty_grid_code)
-    here = duty_grid.c.village_code == func.any(villages)
+    populated = (
+        select(duty_grid_member.c.duty_grid_code)
+        .join(unit_grid, unit_grid.c.code == duty_grid_member.c.unit_grid_code)
+        .where(validity.in_force(unit_grid, today))
+    )
+    here = duty_grid.c.village_code == func.any(list(villages))
     tx.execute(update(duty_grid).where(here, duty_grid.c.code.in_(populated)).values(geom=union))
     tx.execute(
         update(duty_grid)
-        .where(here, duty_grid.c.code.notin_(populated), _valid(duty_grid, today))
+        .where(here, duty_grid.c.code.notin_(populated), validity.in_force(duty_grid, today))
         .values(valid_to=today)
     )
 
 
-def _relocate_components(tx: Connection, today: date) -> int:
-    """Give components whose grid ended or moved the valid grid that covers them now; the lowest code on a border."""
+def relocate_components(tx: Connection, today: date, among: Sequence[str] | None = None) -> int:
+    """Give components whose grid ended or moved the valid grid that covers them now; the lowest code on a border.
+
+    ``among``: only those of these grids; all by default.
+    """
     covering = (
         select(unit_grid.c.code)
         .where(
-            _valid(unit_grid, today),
+            validity.in_force(unit_grid, today),
             func.ST_Covers(
                 unit_grid.c.geom, func.ST_SetSRID(func.ST_MakePoint(component.c.lon, component.c.lat), SRID)
             ),
@@ -342,7 +362,10 @@ def _relocate_components(tx: Connection, today: date) -> int:
         .correlate(component)
         .scalar_subquery()
     )
-    located = select(component.c.code, covering.label("now")).subquery()
+    looked_at = select(component.c.code, covering.label("now"))
+    if among is not None:
+        looked_at = looked_at.where(component.c.unit_grid_code.in_(among))
+    located = looked_at.subquery()
     moved = (
         update(component)
         .where(component.c.code == located.c.code, located.c.now != component.c.unit_grid_code)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, FromClause, LargeBinary, Select, func, lit
 from gis.db import Connection
 from gis.points_cells import EXTENT
 from gis.tables import SRID, basemap_feature, division, duty_grid, place, town, unit_grid
+from gis.validity import in_force, today
 
 _BUFFER: Final = 64
 _WGS84: Final = 4326
@@ -37,13 +38,13 @@ def drawn(source: FromClause, tile: Tile, **told: ColumnElement[Any]) -> Select[
 def _unit_grids(tile: Tile) -> dict[str, Select[Any]]:
     c = unit_grid.c
     told = {"code": c.code, "village_code": c.village_code, "area_class": c.area_class}
-    return {"unit_grids": drawn(unit_grid, tile, **told).where(c.valid_to.is_(None))}
+    return {"unit_grids": drawn(unit_grid, tile, **told).where(in_force(unit_grid))}
 
 
 def _duty_grids(tile: Tile) -> dict[str, Select[Any]]:
     c = duty_grid.c
     told = {"code": c.code, "name": c.name, "village_code": c.village_code}
-    return {"duty_grids": drawn(duty_grid, tile, **told).where(c.valid_to.is_(None))}
+    return {"duty_grids": drawn(duty_grid, tile, **told).where(in_force(duty_grid))}
 
 
 def _divisions(tile: Tile) -> dict[str, Select[Any]]:
@@ -107,6 +108,8 @@ def encoded(features: Select[Any], name: str) -> ColumnElement[Any]:
 
 
 def version(tx: Connection) -> str:
-    """What the shapes are now: changes when a town is loaded or its areas change."""
+    """What the shapes are now: changes when a town is loaded or its areas change, and with the day grids go by."""
     rows = tx.execute(select(town.c.digest, town.c.areas_version, town.c.loaded_at).order_by(town.c.code)).all()
-    return "-".join(f"{row.digest[:8]}.{row.areas_version}.{int(row.loaded_at.timestamp()):x}" for row in rows)
+    loaded = "-".join(f"{row.digest[:8]}.{row.areas_version}.{int(row.loaded_at.timestamp()):x}" for row in rows)
+    changed = select(func.max(unit_grid.c.valid_from)).where(unit_grid.c.valid_from <= today())
+    return f"{loaded}.{tx.execute(changed).scalar():%y%m%d}" if loaded else loaded

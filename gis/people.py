@@ -49,6 +49,7 @@ PERMISSIONS = frozenset(
         "wall.drive",
         "census.view",
         "census.manage",
+        "grid.manage",
     }
 )
 LOCK_AFTER, LOCK_FOR = 5, timedelta(minutes=30)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from gis import errors, events
+from gis import errors, events, lineage
 from gis.db import Connection
 from gis.people import Caller
 from gis.search import named, visible_cases
@@ -29,6 +29,7 @@ from gis.tables import (
     town,
     unit_grid,
 )
+from gis.validity import in_force
 
 
 def whole_case(tx: Connection, caller: Caller, case_id: UUID) -> tuple[Any, Sequence[Any], Sequence[Any]]:
@@ -160,7 +161,7 @@ def areas(tx: Connection) -> dict[str, Any]:
     """The villages and duty grids in force, by code: what an area may be called."""
     small = (
         select(duty_grid.c.code, duty_grid.c.name, duty_grid.c.village_code)
-        .where(duty_grid.c.valid_to.is_(None))
+        .where(in_force(duty_grid))
         .order_by(duty_grid.c.code)
     )
     return {
@@ -238,7 +239,7 @@ def villages(tx: Connection) -> Sequence[Any]:
 
 
 def grid(tx: Connection, code: str) -> dict[str, Any]:
-    """A unit grid: its village, duty grid, class, use, area in square metres, validity, GeoJSON geometry.
+    """A unit grid: its village, duty grid, class, use, area in square metres, validity, GeoJSON geometry, descent.
 
     Raises ``NotFound``.
     """
@@ -263,4 +264,4 @@ def grid(tx: Connection, code: str) -> dict[str, Any]:
     ).first()
     if row is None:
         raise errors.NotFound(grid=code)
-    return dict(row._mapping)
+    return dict(row._mapping) | lineage.relatives(tx, code)

@@ -14,6 +14,7 @@ from gis.people import Caller
 from gis.points_cells import parent
 from gis.search import CaseFilter, light, named, visible_cases
 from gis.tables import basemap_feature, case, unit_grid
+from gis.validity import in_force
 
 #: Decimals of a degree: 1e-6 is a decimetre, finer than a map shows and short enough to ship.
 DECIMALS = 6
@@ -43,7 +44,7 @@ def unit_grids(tx: Connection) -> list[Feature]:
             unit_grid.c.area_class,
             func.ST_AsGeoJSON(unit_grid.c.geom, DECIMALS, 0),
         )
-        .where(unit_grid.c.valid_to.is_(None))
+        .where(in_force(unit_grid))
         .order_by(unit_grid.c.code)
     )
     return [_feature(shape, code=code, village=village, area_class=kind) for code, village, kind, shape in rows]

@@ -15,6 +15,7 @@ from gis.db import Connection
 from gis.routing import ANY
 from gis.rulebook import Rulebook
 from gis.tables import department, division, duty_grid, unit_grid
+from gis.validity import in_force
 
 KINDS: Mapping[str, str] = {"部件": "component", "事件": "event", "component": "component", "event": "event"}
 KIND_WORDS: Mapping[str, str] = {"component": "部件", "event": "事件"}
@@ -102,10 +103,10 @@ class Names:
             villages[row.code] = row.short_name
             for form in (row.code, row.name, row.short_name):
                 found[plain(form)] = f"village:{row.code}"
-        for code, name in tx.execute(select(duty_grid.c.code, duty_grid.c.name).where(duty_grid.c.valid_to.is_(None))):
+        for code, name in tx.execute(select(duty_grid.c.code, duty_grid.c.name).where(in_force(duty_grid))):
             found[plain(code)] = f"duty:{code}"
             found.setdefault(plain(name), f"duty:{code}")
-        grids = tx.execute(select(unit_grid.c.code).where(unit_grid.c.valid_to.is_(None))).scalars()
+        grids = tx.execute(select(unit_grid.c.code).where(in_force(unit_grid))).scalars()
         flows = {code: str(flow.name.get("zh", code)) for code, flow in book.workflows.items()}
         return cls(
             book.catalogues[book.town_catalogue],

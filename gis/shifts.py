@@ -18,6 +18,7 @@ from gis.people import ADMIN_ROLES, Caller, Scope
 from gis.search import ZONE
 from gis.tables import department, duty_grid, position_live, shift, special_period, staff, staff_role
 from gis.tracks import SILENT_AFTER
+from gis.validity import in_force
 from gis.workflow import ROLES
 from gis.worktime import Calendar
 
@@ -275,7 +276,7 @@ def _days(body: dict[str, Any], calendar: Calendar, first: date, last: date) -> 
 
 def grid_names(tx: Connection) -> dict[str, str]:
     """The duty grids in force: name by code."""
-    rows = tx.execute(select(duty_grid.c.code, duty_grid.c.name).where(duty_grid.c.valid_to.is_(None)))
+    rows = tx.execute(select(duty_grid.c.code, duty_grid.c.name).where(in_force(duty_grid)))
     return {code: name for code, name in rows}
 
 

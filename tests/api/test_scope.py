@@ -112,6 +112,9 @@ CASELESS = {
     *("GET /api/census/drafts/{draft_id}/differences.{form}",),
     *("GET /api/census/drafts/{draft_id}/tiles/{z}/{x}/{y}.mvt", "GET /api/component-statistics"),
     *("GET /api/catalogue-mapping", "POST /api/components/{code}/photos", "GET /api/components/{code}/photos/{sha256}"),
+    # Plans of grids; how many cases lie in them is walked.
+    *("GET /api/grid-plan", "GET /api/grid-plan/shapes", "GET /api/grid-plans", "PUT /api/grid-plan/draft"),
+    *("DELETE /api/grid-plan/draft", "POST /api/grid-plan/publish", "POST /api/grid-plan/{plan_id}/withdraw"),
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
@@ -587,6 +590,13 @@ class Walk:
         assert told == Counter(row.duty_grid_code for row in opened), self.person.name
         assert self.get("/api/balance/export").content[:2] == b"PK"
 
+    def plan_balance(self) -> None:
+        opened = sum(row.status == "open" for row in self.visible)
+        for path in ("/api/grid-plan/balance", "/api/grid-plan/suggestion"):
+            told = self.get(path).json()
+            for side in ("before", "after"):
+                assert sum(line["open"] for line in told[side]) == opened, (self.person.name, path, side)
+
     def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
         for tile in sorted(self.tiles[z]):
             body = self.get(f"/tiles/{layer}/{tile}.mvt?{query}").content
@@ -815,6 +825,8 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/reports/preview": ("statistics.view", Walk.report),
     "GET /api/balance": ("statistics.view", Walk.balance),
     "GET /api/balance/export": ("statistics.view", Walk.balance),
+    "GET /api/grid-plan/balance": ("statistics.view", Walk.plan_balance),
+    "GET /api/grid-plan/suggestion": ("statistics.view", Walk.plan_balance),
     "GET /api/handovers/draft": ("shift.work", Walk.draft),
     "GET /api/intake/facts": ("case.report", Walk.intake),
     "GET /api/intake/similar": ("case.report", Walk.intake),
