@@ -221,7 +221,7 @@ def balance(caller: Reckoner, tx: Tx) -> dict[str, Any]:
 def suggestion(
     caller: Reckoner, tx: Tx, village: Annotated[list[str] | None, Query(max_length=99)] = None
 ) -> dict[str, Any]:
-    """A fairer grouping of the villages named, or of all: ``members`` for a ``regroup`` step, and what it would bring."""
+    """A fairer grouping of the villages named, or of all: ``members`` for a ``regroup`` step, and its effect."""
     draft = grid_drafts.opened(tx)
     weighed = Weighed(tx, caller, draft)
     found = weighed.suggestion(village or [])
@@ -303,7 +303,7 @@ def _told(tx: Connection, caller: Caller, draft: Opened) -> dict[str, Any]:
             for key, duty in found.duties.items()
         ],
         "villages": [{"code": code, "name": name} for code, name in sorted(villages.items())],
-        "regrouped": len(out.members),
+        "regrouped": len(set(out.members) - {out.codes[key] for key in out.opened}),
         "faults": [asdict(fault) for fault in grid_drafts.problems(tx, draft)],
         "broken": [{"step": number, "problem": problem.body()} for number, problem in draft.found.broken],
         "waiting": _published(waiting) if waiting is not None else None,
@@ -312,7 +312,8 @@ def _told(tx: Connection, caller: Caller, draft: Opened) -> dict[str, Any]:
 
 def _published(row: Any) -> dict[str, Any]:
     state = "withdrawn" if row.withdrawn_at else "taken" if row.taken_at else "waiting"
-    counts = {name: len(row.changes[name]) for name in ("opened", "ended", "members")}
+    opened, members = set(row.changes["opened"]), set(row.changes["members"])
+    counts = {"opened": len(opened), "ended": len(row.changes["ended"]), "regrouped": len(members - opened)}
     at: datetime = row.published_at
     return {
         "id": row.id,

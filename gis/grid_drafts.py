@@ -120,6 +120,9 @@ def start_on(tx: Connection, day: date) -> Plan:
     return _kept[key]
 
 
+_NONE: Mapping[str, Mapping[str, str]] = {"members": {}, "renamed": {}, "noded": {}}
+
+
 def _read(tx: Connection, day: date) -> Plan:
     rows = tx.execute(
         select(
@@ -136,7 +139,7 @@ def _read(tx: Connection, day: date) -> Plan:
     ).all()
     polygons = shapely.from_wkb([bytes(row[-1]) for row in rows])
     coming = waiting(tx)
-    changes = coming.changes if coming is not None and coming.valid_from <= day else {"members": {}, "renamed": {}}
+    changes = coming.changes if coming is not None and coming.valid_from <= day else _NONE
     known = tx.execute(
         select(duty_grid.c.code, duty_grid.c.name, duty_grid.c.village_code)
         .where(in_force(duty_grid, day))
@@ -146,7 +149,8 @@ def _read(tx: Connection, day: date) -> Plan:
     cells = {}
     for row, polygon in zip(rows, polygons, strict=True):
         duty = changes["members"].get(row[0], row[4])
-        cells[row[0]] = Cell(row[1], row[2], row[3], duty if duty in duties else "", polygon)
+        shape = shapely.from_wkb(changes["noded"][row[0]]) if row[0] in changes["noded"] else polygon
+        cells[row[0]] = Cell(row[1], row[2], row[3], duty if duty in duties else "", shape)
     return base(cells, duties)
 
 
@@ -206,6 +210,7 @@ def publish(tx: Connection, seen: int, day: date, note: str, caller: Caller) -> 
         "opened": sorted(out.codes[key] for key in out.opened),
         "ended": list(out.ended),
         "members": dict(out.members),
+        "noded": {out.codes[key]: shapely.to_wkb(draft.plan.cells[key].polygon, hex=True) for key in out.noded},
         "renamed": dict(out.renamed),
         "ended_duties": list(out.ended_duties),
         "opened_duties": sorted(set(out.duty_codes.values()) - set(draft.start.duties)),
@@ -226,9 +231,6 @@ def _write(tx: Connection, draft: Opened, out: Outcome) -> None:
     ended = update(unit_grid).where(unit_grid.c.code.in_(out.ended), unit_grid.c.valid_to.is_(None))
     if tx.execute(ended.values(valid_to=day)).rowcount != len(out.ended):
         raise errors.StaleDraft("网格已被他人改动，请刷新", "Somebody changed the grids meanwhile; reload", revision=0)
-    for key in out.noded:
-        shape = from_shape(plan.cells[key].polygon, srid=SRID)
-        tx.execute(update(unit_grid).where(unit_grid.c.code == out.codes[key]).values(geom=shape))
     if out.opened:
         areas = grids.area_m2(np.array([plan.cells[key].polygon for key in out.opened], dtype=object))
         tx.execute(
@@ -274,7 +276,7 @@ def _raise_version(tx: Connection) -> None:
 
 def take(tx: Connection, day: date) -> int:
     """Bring the plan whose day has come into force in what is stored of it: memberships, duty grids' shapes and names,
-    the components' grids; whoever keeps areas reads them anew. Returns how many plans (0 or 1).
+    nodes in neighbours' borders, the components' grids; whoever keeps areas reads them anew. Returns how many (0 or 1).
     """
     c = grid_plan.c
     due = tx.execute(
@@ -288,6 +290,9 @@ def take(tx: Connection, day: date) -> int:
         _put_members(tx, changes["members"])
         for code, name in changes["renamed"].items():
             tx.execute(update(duty_grid).where(duty_grid.c.code == code).values(name=name))
+        for code, shape in changes["noded"].items():
+            land = from_shape(shapely.from_wkb(shape), srid=SRID)
+            tx.execute(update(unit_grid).where(unit_grid.c.code == code).values(geom=land))
         villages = {code[:12] for code in (*changes["opened"], *changes["ended"], *changes["members"])}
         grids.redraw_duty_grids(tx, sorted(villages), day)
         if changes["ended"]:

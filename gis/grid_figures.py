@@ -26,6 +26,8 @@ from gis.validity import ZONE
 Floats = NDArray[np.float64]
 #: What is in a unit grid: m², components, open cases, cases of the last 30 days, metres to walk.
 COLUMNS = ("area_m2", "components", "open", "month", "walk_m")
+#: What burdens are made of. Not of open cases: those of today may be gone tomorrow, the month's are what lasts.
+WEIGHED = [COLUMNS.index(name) for name in ("area_m2", "components", "month", "walk_m")]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Weighed:
         keys = [key for duty in duties for key in members[duty]]
         weights = np.array([figures[key] for key in keys])
         groups = np.array([at[plan.cells[key].duty] for key in keys])
-        burden = grid_groups.burdens(weights, groups, self._strength(duties))
+        burden = grid_groups.burdens(weights[:, WEIGHED], groups, self._strength(duties))
         return [
             self._line(duty, plan, len(members[duty]), weights[groups == i].sum(axis=0), float(burden[i]))
             for i, duty in enumerate(duties)
@@ -135,9 +137,7 @@ class Weighed:
             if not keys or "" in duties or apart:
                 skipped.append(village)
                 continue
-            weights = np.array([self.after[key] for key in keys])
-            # An open case of today is there tomorrow or is not: the month's cases are what lasts.
-            weights = weights[:, [0, 1, 3, 4]]
+            weights = np.array([self.after[key] for key in keys])[:, WEIGHED]
             left, right, _ = town_cut.shared_edges(np.array([plan.cells[key].polygon for key in keys], dtype=object))
             near = town_cut.neighbours(len(keys), left, right)
             groups = np.array([duties.index(plan.cells[key].duty) for key in keys])

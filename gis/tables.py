@@ -137,7 +137,9 @@ grid_plan = Table(
     Column("id", Uuid, primary_key=True),
     Column("valid_from", Date, nullable=False),
     Column("steps", JSONB, nullable=False, comment="as drafted, gis.grid_plan"),
-    Column("changes", JSONB, nullable=False, comment="opened, ended, members, renamed, ended_duties"),
+    Column(
+        "changes", JSONB, nullable=False, comment="codes opened and ended, memberships, names, nodes put into borders"
+    ),
     Column("published_by", Text, nullable=False),
     _now("published_at"),
     Column("note", Text, nullable=False, server_default=""),

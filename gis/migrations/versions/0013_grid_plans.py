@@ -28,7 +28,12 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid, primary_key=True),
         sa.Column("valid_from", sa.Date, nullable=False),
         sa.Column("steps", JSONB, nullable=False, comment="as drafted, gis.grid_plan"),
-        sa.Column("changes", JSONB, nullable=False, comment="opened, ended, members, renamed, ended_duties"),
+        sa.Column(
+            "changes",
+            JSONB,
+            nullable=False,
+            comment="codes opened and ended, memberships, names, nodes put into borders",
+        ),
         sa.Column("published_by", sa.Text, nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.Column("note", sa.Text, nullable=False, server_default=""),

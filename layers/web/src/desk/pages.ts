@@ -2,13 +2,14 @@
 import { cases } from './cases'
 import { definitions } from './definitions'
 import { flows } from './flows'
+import { grids } from './grids'
 import { intake } from './intake'
 import { list } from './list'
 import { register } from './register'
 import { shift } from './shift'
 import type { Area, NavEntry } from './area'
 
-const areas: readonly Area[] = [list, cases, intake, register, definitions, flows, shift]
+const areas: readonly Area[] = [list, cases, intake, register, definitions, flows, grids, shift]
 
 export const routes = areas.flatMap((area) => area.routes)
 export const nav: readonly NavEntry[] = areas.flatMap((area) => area.nav).sort((a, b) => a.order - b.order)

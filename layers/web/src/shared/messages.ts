@@ -3,6 +3,7 @@
 import { cases } from '../desk/cases/messages'
 import { definitions } from '../desk/definitions/messages'
 import { flows } from '../desk/flows/messages'
+import { grids } from '../desk/grids/messages'
 import { intake } from '../desk/intake/messages'
 import { list } from '../desk/list/messages'
 import { desk } from '../desk/messages'
@@ -270,6 +271,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, shift, wall }
+export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, shift, wall }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...shift, ...wall }
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...shift, ...wall }
