@@ -27,6 +27,7 @@ from gis.tables import (
     staff,
     unit_grid,
 )
+from gis.validity import in_force
 
 Kind = Literal["text", "integer", "number", "boolean", "date", "time"]
 Column = ColumnElement[Any]
@@ -203,9 +204,7 @@ def _valid(table: Any, columns: Mapping[str, Column], rows: Select[Any], groups:
     def touches(area: Area) -> ColumnElement[bool]:
         return area.touches(c.geom)
 
-    return Source(
-        "polygon", c.code, Text(), c.geom, columns, groups, lambda _: rows, touches, c.valid_to.is_(None), during
-    )
+    return Source("polygon", c.code, Text(), c.geom, columns, groups, lambda _: rows, touches, in_force(table), during)
 
 
 def _basemap(_: datetime) -> Source:

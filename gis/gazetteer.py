@@ -15,6 +15,7 @@ from gis.place_index import Entry, PlaceIndex
 from gis.rulebook import rulebook
 from gis.search import ZONE, visible_cases
 from gis.tables import case, component, division, place, unit_grid
+from gis.validity import in_force
 
 RECENT_DAYS: Final = 60
 """So many days back a case is looked for by its running number alone."""
@@ -162,7 +163,7 @@ def _rows(
             unit_grid.c.code,
         )
         within = select(*(c.label(n) for n, c in zip(columns, told, strict=True)))
-        parts.append(within.where(grids, unit_grid.c.valid_to.is_(None)))
+        parts.append(within.where(grids, in_force(unit_grid)))
     limited = [part.limit(limit).subquery() for part in parts]
     rows = tx.execute(union_all(*(select(*p.c) for p in limited)).limit(limit)).all()
     return [dict(zip(columns, row, strict=True)) for row in rows]

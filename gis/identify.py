@@ -11,6 +11,7 @@ from gis.geometry import WORLD_BITS, distance_m, metres_per_degree, tile_range, 
 from gis.people import Caller
 from gis.search import CaseFilter, named, visible_cases
 from gis.tables import SRID, case, division, duty_grid, panorama, place, unit_grid
+from gis.validity import in_force
 
 MOST: Final = 20
 """Of each layer."""
@@ -39,7 +40,7 @@ def at(
     point = func.ST_SetSRID(func.ST_MakePoint(lon, lat), SRID)
 
     def holds(table: Any) -> ColumnElement[bool]:
-        return and_(func.ST_Covers(table.c.geom, point), table.c.valid_to.is_(None))
+        return and_(func.ST_Covers(table.c.geom, point), in_force(table))
 
     villages = select(division.c.code, division.c.name, division.c.level).where(
         holds(division), division.c.geom.is_not(None)
