@@ -590,12 +590,14 @@ class Walk:
         assert told == Counter(row.duty_grid_code for row in opened), self.person.name
         assert self.get("/api/balance/export").content[:2] == b"PK"
 
-    def plan_balance(self) -> None:
+    def plan_balance(self, path: str = "/api/grid-plan/balance") -> None:
         opened = sum(row.status == "open" for row in self.visible)
-        for path in ("/api/grid-plan/balance", "/api/grid-plan/suggestion"):
-            told = self.get(path).json()
-            for side in ("before", "after"):
-                assert sum(line["open"] for line in told[side]) == opened, (self.person.name, path, side)
+        told = self.get(path).json()
+        for side in ("before", "after"):
+            assert sum(line["open"] for line in told[side]) == opened, (self.person.name, path, side)
+
+    def plan_suggestion(self) -> None:
+        self.plan_balance("/api/grid-plan/suggestion")
 
     def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
         for tile in sorted(self.tiles[z]):
@@ -826,7 +828,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/balance": ("statistics.view", Walk.balance),
     "GET /api/balance/export": ("statistics.view", Walk.balance),
     "GET /api/grid-plan/balance": ("statistics.view", Walk.plan_balance),
-    "GET /api/grid-plan/suggestion": ("statistics.view", Walk.plan_balance),
+    "GET /api/grid-plan/suggestion": ("statistics.view", Walk.plan_suggestion),
     "GET /api/handovers/draft": ("shift.work", Walk.draft),
     "GET /api/intake/facts": ("case.report", Walk.intake),
     "GET /api/intake/similar": ("case.report", Walk.intake),

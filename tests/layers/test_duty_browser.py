@@ -221,6 +221,7 @@ GRIDS_SAVED = """after => {
 
 
 def test_a_grid_is_split_taken_back_regrouped_and_published(page: Page, town: Town) -> None:
+    page.emulate_media(reduced_motion="reduce")
     page.goto(f"{town.url}/desk/grids")
     plan = town.ask("shiftleader1", "GET", "/api/grid-plan")
     shapes = town.ask("shiftleader1", "GET", f"/api/grid-plan/shapes?day={plan['day']}")["features"]
@@ -268,8 +269,8 @@ def test_a_grid_is_split_taken_back_regrouped_and_published(page: Page, town: To
     for grid in fresh:
         page.locator(f"[data-grid='{grid['key']}']").get_by_role("checkbox").set_checked(True)
     page.get_by_test_id("tool-group").click()
-    page.get_by_test_id("group-name").locator("input").fill("新区责任网格")
-    page.get_by_test_id("group-name").locator("input").press("Enter")
+    page.get_by_test_id("group-name").fill("新区责任网格")
+    page.get_by_test_id("group-name").press("Enter")
     expect(page.get_by_test_id("overtaken")).to_contain_text("先保存了草稿")
     page.get_by_test_id("overtaken").get_by_role("button").click()
     revision = saved(revision)
@@ -281,6 +282,7 @@ def test_a_grid_is_split_taken_back_regrouped_and_published(page: Page, town: To
     expect(page.get_by_test_id("balance").locator("tbody tr").first).to_be_visible()
     page.get_by_test_id("suggest").click()
     expect(page.get_by_test_id("idea")).to_be_visible()
+    expect(page.get_by_test_id("suggest")).to_be_enabled()
     assert axe_faults(page) == []
 
     page.get_by_test_id("open-publish").click()
