@@ -112,4 +112,4 @@ def version(tx: Connection) -> str:
     rows = tx.execute(select(town.c.digest, town.c.areas_version, town.c.loaded_at).order_by(town.c.code)).all()
     loaded = "-".join(f"{row.digest[:8]}.{row.areas_version}.{int(row.loaded_at.timestamp()):x}" for row in rows)
     changed = select(func.max(unit_grid.c.valid_from)).where(unit_grid.c.valid_from <= today())
-    return f"{loaded}.{tx.execute(changed).scalar():%y%m%d}" if loaded else loaded
+    return f"{loaded}.{tx.execute(changed).scalar()}" if loaded else loaded
