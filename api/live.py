@@ -4,9 +4,10 @@ Knows how changes are pushed; what is visible comes from gis.search, what change
 """
 
 import asyncio
+import ctypes
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -129,6 +130,7 @@ class Hub:
         with db.transaction() as tx:
             self.cursor = events.horizon(tx)
             self.store = CaseStore.load(tx, mark=str(events.latest(tx)))
+        _give_back()
 
     def _follow(self) -> int:
         with db.transaction() as tx:
@@ -177,6 +179,21 @@ class Hub:
                 listener.push(Message("positions", {"items": items}))
 
 
+_ARENA_MAX = -8  # mallopt's M_ARENA_MAX
+
+
+def _keep_small() -> None:
+    """Two heaps for all threads: glibc gives each its own, and what one thread frees no other uses."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
+
+
+def _give_back() -> None:
+    """What loading millions of rows needed and freed goes back to the system: glibc would keep some of it."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 hub: Hub | None = None
 
 
@@ -184,6 +201,7 @@ hub: Hub | None = None
 def running(app: FastAPI) -> Iterator[None]:
     """Follow the feed while the application runs."""
     global hub
+    _keep_small()
     hub = Hub()
     hub.start()
     try:

@@ -173,10 +173,7 @@ class Tiles:
             wanted = _parse(scope["path"], b"")  # the same under every filter: made and kept once
         known = await self._caller(given, layer)
         if layer.query in ("cases", "heat"):
-            now = datetime.now(UTC)
-            stamp = self._cases().stamp(now)
-            if wanted.filter.stage_light:  # changes with time alone, which the store does not follow for stages
-                stamp += f".{int(now.timestamp()) // 10}"
+            stamp = self._cases().stamp(datetime.now(UTC))
         else:
             stamp = (await self._components.get()).mark if layer.query == "components" else shapes
         etag = f'"{stamp}-{known.scope}-{wanted.query}"'.encode()

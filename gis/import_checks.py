@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import shapely
 
 from gis import errors, geometry
@@ -227,6 +226,8 @@ def dates(source: Source, mapping: Mapping, key: str, problems: Problems, today:
 
     Two-digit years are read as the past century when they would lie ahead of ``today``.
     """
+    import pandas as pd  # needed by imports alone, which a worker does
+
     rule = mapping.fields.get(key)
     if rule is None:
         return np.full(len(source), np.datetime64("NaT", "s"))
@@ -266,6 +267,8 @@ def _century_earlier(moments: npt.NDArray[np.datetime64]) -> npt.NDArray[np.date
 
 def local_to_utc(moments: npt.NDArray[np.datetime64], zone: str) -> list[datetime | None]:
     """Naive local times as aware ones: the first of an hour that comes twice, None for NaT and hours that were not."""
+    import pandas as pd  # needed by imports alone, which a worker does
+
     series = pd.Series(moments).dt.tz_localize(ZoneInfo(zone), ambiguous=np.ones(len(moments), bool), nonexistent="NaT")
     return [None if pd.isna(moment) else moment.to_pydatetime() for moment in series]
 
@@ -330,6 +333,8 @@ def pair_texts(x: Floats, y: Floats) -> Texts:
 
 def numbers(values: Texts) -> Floats:
     """Texts as numbers, NaN where they are none."""
+    import pandas as pd  # needed by imports alone, which a worker does
+
     answer: Floats = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
     return answer
 

@@ -1,7 +1,7 @@
 """Files into one table of texts and shapes, as received. Knows file formats and encodings; knows no meaning.
 
 GDAL is only ever handed content whose first bytes are what the suffix says: several of its drivers follow paths and
-addresses written inside a file.
+addresses written inside a file. pandas and GDAL are loaded where they are used: who draws tiles reads no file.
 """
 
 import glob
@@ -10,16 +10,17 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import pyogrio
 import shapely
 
 from gis import errors
 from gis.import_mapping import Mapping
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MAGIC = {
     ".shp": (b"\x00\x00\x27\x0a",),
@@ -37,7 +38,7 @@ class Source:
     """A file as received: ``frame`` holds stripped texts ('' where nothing is), ``geometry`` the file's own shapes."""
 
     file: str
-    frame: pd.DataFrame
+    frame: "pd.DataFrame"
     geometry: npt.NDArray[Any] | None
     crs: str | None
     """The coordinate system the file itself declares."""
@@ -72,6 +73,8 @@ def unreadable(path: Path, zh: str, en: str) -> errors.Problem:
 
 
 def _csv(path: Path, mapping: Mapping) -> Source:
+    import pandas as pd
+
     text = _decode(path, mapping.encoding)
     try:
         # Without a header row of its own pandas refuses rows that are longer than the first instead of cutting them.
@@ -108,6 +111,8 @@ def _decode(path: Path, encoding: str | None) -> str:
 
 
 def _excel(path: Path, mapping: Mapping) -> Source:
+    import pandas as pd
+
     try:
         frame = pd.read_excel(
             path, sheet_name=mapping.sheet or 0, dtype=object, keep_default_na=False, na_filter=False, engine="openpyxl"
@@ -137,6 +142,9 @@ def _zipped(path: Path, mapping: Mapping) -> Source:
 
 
 def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
+    import pandas as pd
+    import pyogrio
+
     with path.open("rb") as file:
         head = (
             file.read(512).removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
@@ -176,15 +184,17 @@ def _dbf_encoding(path: Path) -> str | None:
     return "utf-8" if read >= 0.95 * written else "gb18030"
 
 
-def _table(path: Path, frame: pd.DataFrame) -> Source:
+def _table(path: Path, frame: "pd.DataFrame") -> Source:
     """A table without its empty rows; the others keep the number they have in the file."""
     texts = _texts(frame, path)
     filled = np.flatnonzero((texts.to_numpy() != "").any(axis=1))
     return Source(path.name, texts.iloc[filled].reset_index(drop=True), None, None, filled + 2)
 
 
-def _texts(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _texts(frame: "pd.DataFrame", path: Path) -> "pd.DataFrame":
     """Every value as stripped text, '' for none; whole numbers that a format made floats lose their ``.0``."""
+    import pandas as pd
+
     names = [str(name).strip().removeprefix("\ufeff") for name in frame.columns]
     if len(set(names)) != len(names):
         raise unreadable(path, "列名重复", "two columns have the same name")

@@ -6,8 +6,6 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Final
 
-from pypinyin import lazy_pinyin
-
 from gis import bodies
 from gis.bodies import Label
 from gis.catalogue import Catalogue, Category, FilingStandard
@@ -85,6 +83,8 @@ def check_names(rules: IntakeRules, catalogue: Catalogue) -> None:
 @lru_cache(maxsize=4096)
 def search_text(name: str) -> str:
     """What a category is found by: its name, pinyin and initials, lower case."""
+    from pypinyin import lazy_pinyin  # not before it is needed: its dictionary takes 50 MB
+
     syllables = lazy_pinyin(name)
     return " ".join([name, "".join(syllables), "".join(s[:1] for s in syllables)]).lower()
 

@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pypinyin import lazy_pinyin
 
 _SOFT: Final = (("zh", "z"), ("ch", "c"), ("sh", "s"), ("ang", "an"), ("eng", "en"), ("ing", "in"), ("l", "n"))
 _CANDIDATES: Final = 150
@@ -44,6 +43,8 @@ class _Keys:
 
 def syllables(text: str) -> list[str]:
     """The pinyin of each Chinese character, lower case; what is not Chinese stays in pieces as it is."""
+    from pypinyin import lazy_pinyin  # not before somebody searches: its dictionary takes 50 MB
+
     return [one.lower() for one in lazy_pinyin(text)]
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from pyogrio.raw import write
 
 from gis.features import Feature
 from gis.geometry import STORED
@@ -67,6 +66,8 @@ def save(path: Path, tables: Sequence[Table]) -> int:
 
 
 def _append(path: Path, table: Table, page: Sequence[Feature], *, first: bool) -> None:
+    from pyogrio.raw import write  # with pandas 40 MB that a process drawing tiles has no use for
+
     columns, masks = [np.array([feature.id for feature in page], object)], [np.zeros(len(page), np.bool_)]
     for name, kind, _ in table.fields:
         column, missing = _column([feature.properties[name] for feature in page], kind)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
 
-import geopandas
 from shapely.geometry import shape
 
 from gis.geometry import STORED
@@ -45,6 +44,8 @@ def _whole(feature: Mapping[str, Any]) -> dict[str, Any]:
 
 def _geopackage(drawn: list[dict[str, Any]]) -> bytes:
     """One table for each kind of geometry: points, lines, areas. An empty sketch has an empty table of points."""
+    import geopandas  # with pandas 40 MB that a process drawing tiles has no use for
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sketch.gpkg"
         for kind, table in _TABLES.items():

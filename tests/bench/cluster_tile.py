@@ -93,6 +93,7 @@ def run(bench: Bench) -> Iterator[Figure]:
             with httpx.Client(base_url=address, headers=headers, trust_env=False) as client:
                 tags = [client.get(path).headers["etag"] for path in asked]
             known = ask(address, asked, headers, tags=[tag.replace('"', '\\"') for tag in tags])
+            memory = _memory(address)
 
     yield at_least(NAME, drawn.rate, raw.rate, "tiles/s", 100)
     yield at_least(f"{NAME}_prepared", same.rate, prepared.rate, "tiles/s", 15)
@@ -103,6 +104,7 @@ def run(bench: Bench) -> Iterator[Figure]:
     yield _within(f"{NAME}_fresh_p99", seen, 1000, "ms")
     yield at_least(f"{NAME}_cached", cached.rate, 10_000, "tiles/s", 1)
     yield at_least(f"{NAME}_304", known.rate, 20_000, "tiles/s", 1)
+    yield _within(f"{NAME}_memory", memory, 300, "MB")
 
 
 def _with_cpu(
@@ -120,6 +122,13 @@ def _cpu_seconds(bench: Bench, address: str) -> float:
     roots += [psutil.Process(bench.server.process.pid)] if bench.server.process else []
     family = {p for root in roots for p in (root, *root.children(recursive=True))}
     return sum(sum(p.cpu_times()[:2]) for p in family)
+
+
+def _memory(address: str) -> float:
+    """MB that the largest of the workers holds for itself, after everything it was asked."""
+    port = address.rsplit(":", 1)[1]
+    roots = [p for p in psutil.process_iter(["cmdline"]) if port in (p.info["cmdline"] or ())]
+    return max(p.memory_full_info().uss for root in roots for p in (root, *root.children(recursive=True))) / 1e6
 
 
 def _within(name: str, ours: float, limit: float, unit: str) -> Figure:
