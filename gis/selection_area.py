@@ -26,6 +26,7 @@ Shape = Any
 MOST_VERTICES: Final = 10_000
 FARTHEST_M: Final = 50_000.0
 RANGES: Final = 64
+_WIDEST_M: Final = 1e8
 _CIRCLE: Final = 256
 _STEP_DEGREES: Final = 0.005
 """Longer edges are divided before they are moved to another system, in which they would not be straight."""
@@ -125,6 +126,8 @@ def box(bounds: Sequence[float]) -> Shape:
 def projected_box(bounds: Sequence[float], crs: str) -> Shape:
     """The rectangle x0, y0, x1, y1 (x east) of another system in EPSG:4490: its edges are not straight there."""
     x0, y0, x1, y1 = bounds
+    if not (np.abs(bounds) <= _WIDEST_M).all():  # the geometry library does not survive not-a-numbers
+        raise BadGeometry(why=f"bbox is 4 numbers of at most {_WIDEST_M:.0f}")
     if x0 > x1 or y0 > y1:
         raise BadGeometry(why="bbox: its corners are reversed")
     dense = shapely.segmentize(shapely.box(x0, y0, x1, y1), max(x1 - x0, y1 - y0, 1.0) / 50)
@@ -160,10 +163,13 @@ def buffer(shape: Shape, metres: float) -> Shape:
 
 
 def _moved(shape: Shape, move: Any) -> Shape:
-    moved = shapely.transform(shape, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
-        raise BadGeometry(why=f"outside what {METRIC} can hold")
-    return moved
+    def there(xy: Any) -> Any:
+        moved = np.column_stack(move(xy[:, 0], xy[:, 1]))
+        if not np.isfinite(moved).all():
+            raise BadGeometry(why=f"outside what {METRIC} can hold")
+        return moved
+
+    return shapely.transform(shape, there)
 
 
 def _round(lon: float, lat: float, radius: float) -> Shape:

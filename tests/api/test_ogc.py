@@ -147,6 +147,8 @@ def test_filters_are_those_of_the_list_and_the_standard(get, client, login, case
         {"colour": "red"},
         {"bbox": "1,2,3"},
         {"bbox": "1,2,x,4"},
+        {"bbox": "nan,nan,nan,nan"},
+        *({"bbox": box, "bbox-crs": f"{EPSG}4548"} for box in ("nan,nan,nan,nan", "-inf,0,1,2", "-1e9,-1e9,1e9,1e9")),
         {"bbox": "1,5,2,4"},
         {"bbox": "1,2,3,4", "bbox-crs": f"{EPSG}4326"},
         {"crs": "EPSG:4490"},

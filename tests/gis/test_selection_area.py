@@ -74,6 +74,23 @@ def _back(x: float, y: float) -> tuple[float, float]:
     return Transformer.from_crs("EPSG:4548", "EPSG:4490", always_xy=True).transform(x, y)
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        [float("nan")] * 4,
+        [float("-inf"), 0, 1, 2],
+        [-1e9, -1e9, 1e9, 1e9],
+        [-9e7, -9e7, 9e7, 9e7],
+        [1e300] * 4,
+        [2, 0, 1, 1],
+    ],
+)
+def test_a_box_no_system_holds_is_refused_before_the_geometry_library_sees_it(bounds):
+    """Rings of not-a-numbers have ended the process."""
+    with pytest.raises(BadGeometry):
+        projected_box(bounds, "EPSG:4548")
+
+
 def test_a_box_over_the_180th_meridian_is_two():
     both = box([170, -10, -170, 10])
     assert shapely.intersects(both, shapely.Point(175, 0))
