@@ -597,7 +597,7 @@ class Walk:
             assert sum(line["open"] for line in told[side]) == opened, (self.person.name, path, side)
 
     def plan_suggestion(self) -> None:
-        self.plan_balance("/api/grid-plan/suggestion")
+        self.plan_balance("/api/grid-plan/suggestion?village=none")
 
     def tile_features(self, layer: str, z: int, query: str) -> Iterator[dict[str, Any]]:
         for tile in sorted(self.tiles[z]):
