@@ -1,0 +1,34 @@
+/** Which ground lies under the map: the town's own, or the pictures of another basemap. */
+import { computed, shallowRef } from 'vue'
+
+import { addressed } from '../state'
+import type { WallMap } from '../map/wallmap'
+import { mapApi, type Basemap } from './api'
+
+export const basemaps = shallowRef<Basemap[]>([])
+/** The chosen basemap's code; empty for the town's own. */
+export const base = addressed('base')
+export const chosen = computed(() => basemaps.value.find((one) => one.code === base.value && one.tiles && !one.lacks) ?? null)
+
+export async function readBasemaps(): Promise<void> {
+  basemaps.value = await mapApi.basemaps().catch(() => [])
+}
+
+const GROUND = 'tool-ground'
+
+/** Lays the pictures under everything of ours; over imagery the ground's names stay, over a map it has its own. */
+export function layGround({ map }: WallMap, one: Basemap | null): void {
+  const { layers } = map.getStyle()
+  for (const layer of layers) {
+    if (!('source' in layer) || layer.source !== 'basemap') continue
+    const shown = !one || (one.picture === 'imagery' && layer.type === 'symbol')
+    map.setLayoutProperty(layer.id, 'visibility', shown ? 'visible' : 'none')
+  }
+  if (map.getLayer(GROUND)) map.removeLayer(GROUND)
+  if (map.getSource(GROUND)) map.removeSource(GROUND)
+  if (!one?.tiles) return
+  map.addSource(GROUND, { type: 'raster', tiles: [location.origin + one.tiles], tileSize: 256, minzoom: one.zooms[0], maxzoom: one.zooms[1] })
+  const first = layers.find((layer) => layer.type !== 'background')?.id
+  // A bright picture would drown what the wall is for.
+  map.addLayer({ id: GROUND, type: 'raster', source: GROUND, paint: { 'raster-brightness-max': one.picture === 'map' ? 0.7 : 0.8, 'raster-saturation': -0.15 } }, first)
+}
