@@ -21,8 +21,8 @@ Place = Annotated[int, Path(ge=0, lt=1 << DEEPEST)]
 
 @router.get("/api/basemaps")
 def offered(caller: Annotated[Caller, allow("map.view")], tx: Tx) -> dict[str, Any]:
-    """The basemaps that work; who may see definitions also gets those that lack a host or a key (``lacks``)."""
-    see_off = "definition.view" in caller.permissions
+    """The basemaps that work; who may publish definitions also gets those that lack a host or a key (``lacks``)."""
+    see_off = "definition.publish" in caller.permissions
     told = (map_sources.told(one, version, see_off) for one, version in basemaps.basemaps(tx).values())
     return {"items": [one for one in told if one]}
 

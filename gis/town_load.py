@@ -14,7 +14,7 @@ from sqlalchemy import insert, select, text
 from gis import panoramas, tables
 from gis.db import Connection, copy_in
 from gis.errors import TownExists
-from gis.geometry import morton
+from gis.geometry import metres_per_degree, morton
 from gis.town import Town
 from gis.town_cut import Shapes
 from gis.town_people import NAMESPACE, ZONE, Person, roster
@@ -103,12 +103,16 @@ def load(tx: Connection, town: Town, progress: Progress = _quiet, *, today: date
 
 
 def _views(town: Town) -> list[tuple[str, float, float]]:
-    """Three bus stops far from each other, to look around at: the first, the middle and the last by longitude."""
+    """Three bus stops to look around at: those with the most names around them, each far from the others."""
     places = town.places
-    stops = places[(places["kind"] == "poi") & places["name"].str.endswith("路口站")]
-    order = stops.iloc[np.argsort(stops.geometry.x.to_numpy(), kind="stable")]
-    chosen = order.iloc[sorted({0, len(order) // 2, len(order) - 1})] if len(order) else order
-    return [(name, at.x, at.y) for name, at in zip(chosen["name"], chosen.geometry, strict=True)]
+    at = np.column_stack([places.geometry.x, places.geometry.y]) * metres_per_degree(float(places.geometry.y.mean()))
+    stop = ((places["kind"] == "poi") & places["name"].str.endswith("路口站")).to_numpy()
+    near = {i: int((np.hypot(*(at - at[i]).T) < 250).sum()) for i in np.flatnonzero(stop).tolist()}
+    chosen: list[int] = []
+    for i in sorted(near, key=lambda i: (-near[i], i)):
+        if len(chosen) < 3 and all(np.hypot(*(at[i] - at[j])) > 600 for j in chosen):
+            chosen.append(i)
+    return [(str(places["name"].iloc[i]), places.geometry.iloc[i].x, places.geometry.iloc[i].y) for i in chosen]
 
 
 _Step = tuple[str, Sequence[str], int, Iterable[Sequence[Any]]]

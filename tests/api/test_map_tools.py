@@ -96,9 +96,9 @@ def tile(client, headers, code="theirs", at=TILE):
 
 def test_a_basemap_without_its_host_or_key_is_off_and_nobody_is_asked(client, login, published, source):
     published(allowed=False)
-    plain, leader = login("inspector001"), login("leader")
+    plain, admin = login("inspector001"), login("admin")
     assert [one["code"] for one in client.get("/api/basemaps", headers=plain).json()["items"]] == ["town", "imagery"]
-    told = {one["code"]: one["lacks"] for one in client.get("/api/basemaps", headers=leader).json()["items"]}
+    told = {one["code"]: one["lacks"] for one in client.get("/api/basemaps", headers=admin).json()["items"]}
     assert told["theirs"] == "host"
     assert told["tianditu-vec-c"] == "host"
     answer = tile(client, plain)

@@ -10,6 +10,7 @@ import { desk } from '../desk/messages'
 import { register } from '../desk/register/messages'
 import { shift } from '../desk/shift/messages'
 import { wall } from '../wall/messages'
+import { mapTools } from '../wall/tools/messages'
 
 const common = {
   'app.wall': ['网格指挥大屏', 'Grid command wall'],
@@ -273,4 +274,4 @@ const common = {
 
 export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, shift, wall }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...shift, ...wall }
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...shift, ...wall, ...mapTools }

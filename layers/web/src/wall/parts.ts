@@ -34,4 +34,11 @@ export interface Tool {
 }
 
 /** In the order of their buttons at the map's right edge; one is open at a time, as `tool=code` in the address. */
-export const TOOLS: readonly Tool[] = []
+export const TOOLS: readonly Tool[] = [
+  { code: 'identify', title: 'tool.identify', icon: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18M12 11v6M12 7.5v.5', component: lazily(() => import('./tools/IdentifyTool.vue')) },
+  { code: 'measure', title: 'tool.measure', icon: 'M3 16 16 3l5 5L8 21zM7 12l2 2M10 9l3 3M13 6l2 2', component: lazily(() => import('./tools/MeasureTool.vue')) },
+  { code: 'select', title: 'tool.select', icon: 'M4 8V4h4M16 4h4v4M20 16v4h-4M8 20H4v-4M9 9h6v6H9z', component: lazily(() => import('./tools/SelectTool.vue')) },
+  { code: 'sketch', title: 'tool.sketch', icon: 'M4 20l1-5L16 4l4 4L9 19zM14 6l4 4', component: lazily(() => import('./tools/SketchTool.vue')) },
+  { code: 'panorama', title: 'tool.panorama', icon: 'M3 7q9 4 18 0v10q-9-4-18 0zM12 9v6', component: lazily(() => import('./tools/PanoramaTool.vue')) },
+  { code: 'print', title: 'tool.print', icon: 'M7 8V3h10v5M7 17H4V8h16v9h-3M7 14h10v7H7z', component: lazily(() => import('./tools/PrintTool.vue')) },
+]

@@ -8,7 +8,7 @@ import { PRESETS, sceneFrom, sceneText, type Scene } from './scenes'
 export const MEASURES = ['reported', 'filed', 'dispatched', 'handled', 'on_time', 'closed', 'closed_on_time', 'rework', 'overdue'] as const
 export const DIMENSIONS = ['village', 'department', 'unit_grid', 'day'] as const
 export const PERIODS = [7, 14, 30] as const
-export const LAYERS = ['cases', 'heat', 'inspectors', 'choropleth', 'villages', 'unitGrids', 'dutyGrids', 'components'] as const
+export const LAYERS = ['cases', 'heat', 'inspectors', 'choropleth', 'villages', 'unitGrids', 'dutyGrids', 'components', 'panoramas'] as const
 
 export type Measure = (typeof MEASURES)[number]
 export type Dimension = (typeof DIMENSIONS)[number]

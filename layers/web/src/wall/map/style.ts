@@ -29,6 +29,7 @@ export const PARTS_OF: Readonly<Record<LayerName, readonly string[]>> = {
   heat: ['heat', 'heat-cells'],
   cases: [...CASE_LAYERS, 'drill-points'],
   inspectors: ['inspectors'],
+  panoramas: ['panoramas'],
 }
 
 /** From here on single unit grids are readable: numbers move from villages to grids. */
@@ -150,6 +151,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     'wall-cases-near': vector(caseTiles(o.cases, CASE_SOURCES['wall-cases-near'])[0]!, CASE_TILE_ZOOM),
     'wall-drill': points(),
     'wall-inspectors': points(),
+    'wall-panoramas': points(),
     'wall-chosen': points(),
     'wall-fresh': points(),
     'wall-cells': { type: 'geojson', data: empty, promoteId: 'cell' },
@@ -191,6 +193,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
       'icon-image': ['concat', 'person-', get('state')], 'icon-size': ['interpolate', ['linear'], ['zoom'], 11, 0.6, 14, 1], 'icon-allow-overlap': true, 'icon-ignore-placement': true,
       'text-field': ['step', ['zoom'], '', 14, get('name')] as Value<string>, ...text(12), 'text-offset': [0, 1.2], 'text-anchor': 'top', 'text-optional': true,
     }, paint: { 'text-color': '#ffffff', ...halo } },
+    { id: 'panoramas', type: 'circle', source: 'wall-panoramas', paint: { 'circle-radius': 7, 'circle-color': '#12181e', 'circle-stroke-color': '#e6ecf2', 'circle-stroke-width': 3 } },
     ...caseLayers('far', o.chinese),
     ...caseLayers('near', o.chinese),
     { id: 'drill-points', type: 'symbol', source: 'wall-drill', layout: { 'icon-image': ['concat', 'mark-', get('mark')], 'icon-allow-overlap': true, 'icon-ignore-placement': true } },

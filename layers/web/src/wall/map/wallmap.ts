@@ -24,7 +24,7 @@ setWorkerUrl(workerUrl)
 const PULSE_MS = 2000
 /** More than this many new cases at once is no news but a flood: they are drawn without pulsing. */
 const PULSES = 40
-const CLICKABLE = ['inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas', 'village-areas', 'heat-cells']
+const CLICKABLE = ['panoramas', 'inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas', 'village-areas', 'heat-cells']
 
 type Point = [number, number]
 const point = (at: Point, properties: Record<string, unknown>): GeoJSON.Feature => ({
@@ -55,6 +55,8 @@ export class WallMap {
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
   private crowded = 0
+  /** While a tool has the pointer a click on the map picks nothing. */
+  held = false
   private inCells = false
 
   constructor(
@@ -104,6 +106,7 @@ export class WallMap {
   }
 
   private click(feature: MapGeoJSONFeature | undefined, at: Point, picked: Pick): void {
+    if (this.held || feature?.layer.id === 'panoramas') return
     if (!feature) return picked(null, at)
     const { properties } = feature
     switch (feature.layer.id) {

@@ -1,10 +1,18 @@
 /** A tool's own drawing over the map: one source, its layers on top of everything, gone with the tool. */
-import type { GeoJSONSource, LayerSpecification, Map as MapLibreMap } from 'maplibre-gl'
+import type {
+  CircleLayerSpecification,
+  FillLayerSpecification,
+  GeoJSONSource,
+  LayerSpecification,
+  LineLayerSpecification,
+  Map as MapLibreMap,
+  SymbolLayerSpecification,
+} from 'maplibre-gl'
 
 export const collection = (features: GeoJSON.Feature[] = []): GeoJSON.FeatureCollection => ({ type: 'FeatureCollection', features })
 
 /** A layer without its source, which is the overlay's. */
-export type Part = Omit<LayerSpecification, 'source'> & { id: string }
+export type Part = Omit<FillLayerSpecification, 'source'> | Omit<LineLayerSpecification, 'source'> | Omit<CircleLayerSpecification, 'source'> | Omit<SymbolLayerSpecification, 'source'>
 
 export interface Overlay {
   show: (features: GeoJSON.Feature[]) => void

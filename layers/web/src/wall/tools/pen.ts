@@ -60,7 +60,7 @@ export class Pen {
 
   constructor(
     private readonly wall: WallMap,
-    private readonly listener: Listener,
+    listener: Listener,
   ) {
     const outline = { fillColor: WHITE, fillOpacity: 0.12, outlineColor: WHITE, outlineWidth: 2 } as const
     this.draw = new TerraDraw({

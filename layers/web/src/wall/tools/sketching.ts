@@ -15,13 +15,12 @@ export const COLOURS = ['#ffffff', '#ff5d55', '#f4c534', '#3fc380', '#4aa8ff', '
 export const WIDTHS = [2, 3, 5] as const
 
 const FONT = ['Noto Sans SC', 'Noto Sans CJK SC', 'Microsoft YaHei', 'PingFang SC', 'sans-serif']
-const halo = { 'text-halo-color': '#12181e', 'text-halo-width': 1.6, 'text-color': ['get', 'colour'] } as const
 const PARTS: readonly Part[] = [
   { id: 'fill', type: 'fill', filter: ['==', ['geometry-type'], 'Polygon'], paint: { 'fill-color': ['get', 'colour'], 'fill-opacity': 0.2 } },
   { id: 'line', type: 'line', filter: ['!=', ['geometry-type'], 'Point'], layout: { 'line-cap': 'round', 'line-join': 'round' }, paint: { 'line-color': ['get', 'colour'], 'line-width': ['get', 'width'] } },
   { id: 'head', type: 'symbol', filter: ['==', ['get', 'role'], 'head'], layout: { 'text-field': '▲', 'text-font': FONT, 'text-size': ['+', 10, ['*', 4, ['get', 'width']]], 'text-rotate': ['get', 'turn'], 'text-rotation-alignment': 'map', 'text-allow-overlap': true, 'text-ignore-placement': true }, paint: { 'text-color': ['get', 'colour'] } },
   { id: 'point', type: 'circle', filter: ['==', ['get', 'role'], 'point'], paint: { 'circle-radius': ['+', 3, ['get', 'width']], 'circle-color': ['get', 'colour'], 'circle-stroke-color': '#12181e', 'circle-stroke-width': 1.5 } },
-  { id: 'label', type: 'symbol', filter: ['all', ['==', ['get', 'role'], 'label'], ['!=', ['get', 'label'], '']], layout: { 'text-field': ['get', 'label'], 'text-font': FONT, 'text-size': ['get', 'size'], 'text-offset': ['get', 'off'], 'text-allow-overlap': true, 'text-ignore-placement': true }, paint: halo },
+  { id: 'label', type: 'symbol', filter: ['all', ['==', ['get', 'role'], 'label'], ['!=', ['get', 'label'], '']], layout: { 'text-field': ['get', 'label'], 'text-font': FONT, 'text-size': ['get', 'size'], 'text-offset': ['get', 'off'], 'text-allow-overlap': true, 'text-ignore-placement': true }, paint: { 'text-halo-color': '#12181e', 'text-halo-width': 1.6, 'text-color': ['get', 'colour'] } },
 ]
 
 type Place = [number, number]
