@@ -342,6 +342,103 @@ def test_a_wall_is_driven_from_another_device(wall: Wall, town: Town, browser: B
     assert wall.faults == []
 
 
+def _drag(page: Page, *places: tuple[float, float]) -> list[list[float]]:
+    """Clicks at fractions of the map's box, moving there as a hand does; where that is on the ground."""
+    box = page.get_by_role("region", name="地图", exact=True).bounding_box()
+    assert box is not None
+    found = []
+    for across, down in places:
+        x, y = across * box["width"], down * box["height"]
+        page.mouse.move(box["x"] + x - 4, box["y"] + y - 4)
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        page.mouse.click(box["x"] + x, box["y"] + y)
+        found.append(page.evaluate("([x, y]) => wanggeMap.unproject([x, y]).toArray()", [x, y]))
+        page.wait_for_timeout(350)  # two clicks in quick succession are a double click, which ends a line
+    return found
+
+
+def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: Town) -> None:
+    page = wall.page
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    wall.open()
+    page.locator("[data-tool=measure]").click()
+    expect(page.locator("[data-measure=area]")).to_be_visible()
+    points = _drag(page, (0.4, 0.4), (0.55, 0.4), (0.55, 0.6))
+    page.keyboard.press("Enter")
+    told = town.ask("leader", "POST", "/api/measure", {"points": points})
+    expect(page.locator("[data-length]")).to_have_text(f"{told['length_m'] / 1000:.3f} km")
+
+    page.locator("[data-tool=select]").click()
+    expect(page.get_by_test_id("select-layer")).to_have_value("cases")
+    west, south, east, north = (corner for p in _drag(page, (0.3, 0.7), (0.6, 0.3)) for corner in p)
+    box = f"{west:.9f},{south:.9f},{east:.9f},{north:.9f}"
+    expect(page.get_by_test_id("selected")).to_have_attribute("data-total", str(town.total(f"status=open&bbox={box}")))
+    with page.expect_download() as download:
+        page.locator("[data-format=xlsx]").click()
+    assert download.value.path().read_bytes()[:2] == b"PK"
+
+    page.locator("[data-tool=sketch]").click()
+    page.get_by_test_id("new-sketch").click()
+    page.get_by_test_id("label").fill("集结点")
+    page.locator("[data-shape=point]").click()
+    _drag(page, (0.45, 0.5))
+    page.locator("[data-shape=polygon]").click()
+    _drag(page, (0.4, 0.3), (0.5, 0.3), (0.5, 0.4))
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-feature]")).to_have_count(2)
+    page.get_by_test_id("sketch-name").fill("防汛部署")
+    page.get_by_test_id("save-sketch").click()
+    expect(page.get_by_role("status").filter(has_text="已保存第 1 版")).to_be_visible()
+    assert axe_faults(page) == []
+    page.reload()
+    expect(page.locator("[data-feature=point]")).to_contain_text("集结点")
+    page.get_by_role("button", name="返回列表").click()
+    page.get_by_role("button", name="删除 防汛部署").click()
+    page.get_by_test_id("restore").click()
+    expect(page.locator("[data-sketch]")).to_contain_text("防汛部署")
+
+    page.locator("[data-tool=panorama]").click()
+    page.locator("[data-panorama]").first.click()
+    expect(page.get_by_test_id("panorama")).to_have_attribute("data-drawn", "true", timeout=40_000)
+    expect(page.get_by_test_id("panorama")).to_contain_text("非实拍")
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("panorama").get_by_role("status")).to_contain_text("8°")
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("panorama")).to_have_count(0)
+    assert wall.faults == []
+
+
+def test_basemap_and_layers_are_as_the_person_left_them_and_print_as_they_are(wall: Wall, town: Town) -> None:
+    page = wall.page
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    wall.open()
+    with page.expect_response(re.compile(r"/api/basemaps/imagery/\d+/\d+/\d+")) as picture:
+        page.locator("[data-base=imagery]").check()
+    assert picture.value.ok
+    expect(page.get_by_test_id("attribution")).to_contain_text("非实拍")
+    with page.expect_request(lambda sent: sent.method == "PUT" and "preferences" in sent.url):
+        page.locator("[data-layer=heat]").check()
+    wall.open()
+    expect(page.get_by_test_id("attribution")).to_contain_text("非实拍")
+    expect(page.locator("[data-layer=heat]")).to_be_checked()
+    page.wait_for_function("() => wanggeMap.getLayer('tool-ground') && wanggeMap.loaded()")
+
+    component = town.ask("leader", "GET", "/api/components?limit=1")["items"][0]
+    page.evaluate("at => wanggeMap.jumpTo({center: at, zoom: 18})", [component["lon"], component["lat"]])
+    page.locator("[data-tool=identify]").click()
+    expect(page.get_by_text("看该处各图层的全部要素")).to_be_visible()
+    _drag(page, (0.5, 0.5))
+    expect(page.locator("[data-group=components]")).to_contain_text(component["name"])
+    expect(page.locator("[data-group=unit_grids]")).to_contain_text(component["unit_grid_code"])
+
+    page.locator("[data-tool=print]").click()
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_test_id("print-pdf").click()
+    assert download.value.path().read_bytes()[:8] == b"%PDF-1.4"
+    assert page.request.put(f"{town.url}/api/preferences/wall.layers", data={"value": None}).ok
+    assert wall.faults == []
+
+
 def test_what_a_wall_holds_does_not_grow_with_what_happens(browser: Browser, town: Town) -> None:
     """The short form of tests/bench/wall_soak.py."""
     components = town.ask("leader", "GET", "/api/components?limit=80")["items"]

@@ -1,13 +1,17 @@
 /** The map's tools: figures as people read them, the printed page, places of shapes. */
 import { describe, expect, it, vi } from 'vitest'
 
-vi.stubGlobal('location', { search: '', origin: 'http://x', pathname: '/wall', hash: '' })
-vi.stubGlobal('localStorage', { getItem: () => null })
-vi.stubGlobal('document', { documentElement: {} })
-const { bearing, ring } = await import('../src/wall/tools/overlay')
-const { pictureAsPdf } = await import('../src/wall/tools/pdf')
-const { metresPerPixel, niceLength } = await import('../src/wall/tools/sheet')
-const { metres, squareMetres } = await import('../src/wall/tools/words')
+import { bearing, ring } from '../src/wall/tools/overlay'
+import { pictureAsPdf } from '../src/wall/tools/pdf'
+import { metresPerPixel, niceLength } from '../src/wall/tools/sheet'
+import { metres, squareMetres } from '../src/wall/tools/words'
+
+// The language is remembered by the browser: here there is none.
+vi.hoisted(() => {
+  vi.stubGlobal('location', { search: '' })
+  vi.stubGlobal('localStorage', { getItem: () => null })
+  vi.stubGlobal('document', { documentElement: {}, createElement: () => ({}) })
+})
 
 describe('figures', () => {
   it('change their unit where people do', () => {

@@ -272,6 +272,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, shift, wall }
+export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, shift, wall, mapTools }
 
 export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...shift, ...wall, ...mapTools }
