@@ -231,7 +231,8 @@ def page(
     if points is None:
         return plain()
     mask = points.mask(caller.scope, wanted.kept(), now)
-    changed = events.changed(tx, Cursor.parse(mask.snapshot.mark.rstrip("+")), CHANGED)
+    mark = mask.snapshot.mark.rstrip("+")
+    changed = events.changed(tx, Cursor.parse(mark), CHANGED) if mark else None
     if changed is None:
         return plain()
     if wanted.named() is not None:

@@ -235,7 +235,7 @@ class CaseStore:
             until = micros(wanted.until)
             yield segment.words(("until", until), lambda: pack(segment["reported"] < until))
         if wanted.bbox:
-            yield segment.words(("bbox", wanted.bbox), partial(_in_box, segment, wanted.bbox))
+            yield segment.words(("bbox", wanted.bbox), partial(in_box, segment, wanted.bbox))
 
     def cluster(self, mask: Mask, z: int, x: int, y: int, bits: int = CELL_BITS) -> Clusters:
         """The cells of a tile, see :func:`gis.points_cells.clusters`."""
@@ -343,8 +343,11 @@ def _starts(category: tuple[str, str], prefixes: Iterable[tuple[str, ...]]) -> b
     return any(category[0] == kind and category[1].startswith(prefix) for kind, prefix in prefixes)
 
 
-def _in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
-    """The rows in a box, corners included with their world pixel: whole cells of it at once, its edge row by row."""
+def in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
+    """The rows in a box (EPSG:4490 degrees), corners included with their world pixel.
+
+    Whole cells of it are taken at once, its edge row by row.
+    """
     west, south, east, north = box
     (x0, y1), (x1, y0) = geometry.world_pixel(west, south), geometry.world_pixel(east, north)
     width = max(0, max(x1 - x0, y1 - y0).bit_length() - 5)  # up to 33 cells along each side

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Text, cast, func, literal_column, select
 
 from gis.db import Connection
-from gis.points import Mask
+from gis.points import Mask, in_box
 from gis.points_bits import Ranked, Rows, Words, nothing
 from gis.points_cells import Clusters, Selected, clusters
 from gis.points_table import Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, joined
@@ -65,6 +65,8 @@ class ComponentStore:
         for name in ("village", "grid", "state"):
             if values := getattr(wanted, name):
                 found.append(segment.among(name, known[name].codes(values)))
+        if wanted.bbox:
+            found.append(in_box(segment, wanted.bbox))
         return found
 
     def cluster(self, mask: Mask, z: int, x: int, y: int) -> Clusters:

@@ -8,6 +8,7 @@ import mapbox_vector_tile
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
 from gis import geometry, map_shapes
 from gis.points import CaseStore
@@ -170,6 +171,13 @@ def test_components_from_the_database(tx):
             if told["code"].startswith("999999"):  # the test town has components of its own
                 found[told["code"]] = told["category"]
     assert found == {r["code"]: f"component:{r['category_code']}" for r in kept}
+    box = (116.62, 40.08, rows[1]["lon"], rows[1]["lat"] + 0.02)
+    west, south, east, north = geometry.pixel_bounds(box)
+    lon, lat = component.c.lon, component.c.lat
+    inside = select(func.count()).where(
+        component.c.state != "removed", lon >= west, lon < east, lat > south, lat <= north
+    )
+    assert store.mask(CaseFilter(bbox=box)).count == tx.execute(inside).scalar_one() > 0
     assert components_state(tx) == store.mark
 
 
