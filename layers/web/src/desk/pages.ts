@@ -1,5 +1,6 @@
 /** The desk's areas, in one list: its addresses and its navigation. */
 import { cases } from './cases'
+import { census } from './census'
 import { definitions } from './definitions'
 import { flows } from './flows'
 import { grids } from './grids'
@@ -9,7 +10,7 @@ import { register } from './register'
 import { shift } from './shift'
 import type { Area, NavEntry } from './area'
 
-const areas: readonly Area[] = [list, cases, intake, register, definitions, flows, grids, shift]
+const areas: readonly Area[] = [list, cases, intake, register, definitions, flows, grids, census, shift]
 
 export const routes = areas.flatMap((area) => area.routes)
 export const nav: readonly NavEntry[] = areas.flatMap((area) => area.nav).sort((a, b) => a.order - b.order)

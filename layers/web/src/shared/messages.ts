@@ -1,6 +1,7 @@
 /** Every string of the pages, [中文, English]. Codes from the server are looked up as `family.code`. Each area of the desk
  * keeps its own beside it; no key may stand in two of them (a test looks). */
 import { cases } from '../desk/cases/messages'
+import { census } from '../desk/census/messages'
 import { definitions } from '../desk/definitions/messages'
 import { flows } from '../desk/flows/messages'
 import { grids } from '../desk/grids/messages'
@@ -272,6 +273,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, shift, wall, mapTools }
+export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, census, shift, wall, mapTools }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...shift, ...wall, ...mapTools }
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...wall, ...mapTools }
