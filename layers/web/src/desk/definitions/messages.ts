@@ -222,5 +222,8 @@ export const definitions = {
   'definition.kind.duty_plan': ['值班要求', 'Duty plans'],
   'definition.kind.guide': ['情形引导', 'Problem guides'],
   'definition.kind.intake_rule': ['受理规则', 'Intake rules'],
+  'definition.kind.catalogue_mapping': ['分类目录对照', 'Catalogues side by side'],
+  'definition.kind.coordinate_system': ['地方坐标系', 'Local coordinate systems'],
+  'definition.kind.sampling_plan': ['抽样方案', 'Sampling plans'],
   'definition.kind.category_status': ['类别启停', 'Categories switched off'],
 } as const satisfies Record<string, readonly [string, string]>
