@@ -27,11 +27,11 @@ from gis.census_published import FIELDS, Published
 from gis.census_repairs import Prepared, Repair, prepare
 from gis.census_suggest import suggestion
 from gis.db import Connection
-from gis.import_checks import declared_crs
+from gis.import_checks import column, declared_crs
 from gis.import_components import UNITS, Checked, property_texts
 from gis.import_ground import Ground, ground, today
 from gis.import_mapping import Mapping
-from gis.import_readers import read
+from gis.import_readers import Source, read
 from gis.tables import (
     census_difference,
     census_draft,
@@ -81,12 +81,14 @@ def check(tx: Connection, draft_id: UUID, mapping: Mapping, progress: Progress) 
     except errors.ImportRefused as problem:
         return _note(tx, draft, mapping, "refused", {"read": len(source)}, told, problem=problem.body())
     progress("check", 2, 4)
-    findings = [*found, *of_rows(tx, checked, town)]
+    findings = [*found, *of_rows(tx, checked, town, local=prepared.crs.startswith(local_systems.PREFIX))]
     compared, new_rows = _compared(checked, codes, census, [name for name in told if name not in DATES])
     progress("check", 3, 4)
     census_writing.rows(tx, draft_id, source, prepared, checked, codes, findings)
     census_writing.findings(tx, draft_id, findings)
-    gone = _removed(checked, compared, census, new_rows) if draft.removal == "surveyed" else np.zeros(0, dtype=np.intp)
+    gone = np.zeros(0, dtype=np.intp)
+    if draft.removal == "surveyed":
+        gone = _removed(checked, compared, census, new_rows, _mentioned(tx, source, mapping))
     census_writing.differences(tx, draft_id, checked, codes, new_rows, compared, census, gone)
     good = int((~checked.problems.bad).sum())
     kinds, numbers = np.unique(compared.kinds.astype(str), return_counts=True)
@@ -239,7 +241,16 @@ def _compared(checked: Checked, codes: Texts, census: Published, told: Sequence[
     return census_diff.compare(side, census.side, told), good
 
 
-def _removed(checked: Checked, compared: Compared, census: Published, good: Any) -> Any:
+def _mentioned(tx: Connection, source: Source, mapping: Mapping) -> list[str]:
+    """The codes the file speaks of, also in rows that are wrong or left out: what it names is not gone."""
+    assert mapping.identifier is not None
+    identifiers = column(source, mapping.identifier.columns, mapping.na).tolist()
+    return (
+        identifiers if mapping.coded else list(census_published.register_of(tx, mapping.source, identifiers).values())
+    )
+
+
+def _removed(checked: Checked, compared: Compared, census: Published, good: Any, mentioned: Sequence[str]) -> Any:
     """The published components the survey should have met: of a category it has in a village where it has that."""
     surveyed = {
         f"{kind} {village}"
@@ -250,6 +261,7 @@ def _removed(checked: Checked, compared: Compared, census: Published, good: Any)
         )
     }
     missing = compared.missing
+    missing = missing[~np.isin(census.side.codes[missing].astype(str), mentioned)]
     if not missing.size:
         return missing
     where = np.char.add(np.char.add(census.classes[missing].astype(str), " "), census.villages[missing].astype(str))

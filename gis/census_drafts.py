@@ -71,19 +71,24 @@ def changeable(tx: Connection, draft_id: UUID, revision: int | None = None) -> A
 def settled(tx: Connection, draft_id: UUID, revision: int | None = None) -> Any:
     """The draft, locked: not ended, not being checked. Raises ``DraftUnknown``, ``DraftEnded``, ``DraftBusy`` or, when
     ``revision`` is no longer its own, ``StaleCensus``."""
+    # A check holds the draft as long as it takes: whoever asks meanwhile is told so, not kept waiting.
+    _refuse_busy(tx, draft_id)
     row = tx.execute(select(census_draft).where(census_draft.c.id == draft_id).with_for_update()).first()
     if row is None:
         raise errors.DraftUnknown(id=str(draft_id))
     if row.state in ("published", "withdrawn"):
         raise errors.DraftEnded(id=str(draft_id), state=row.state)
-    busy = tx.execute(
-        select(import_run.c.state).where(import_run.c.id == row.run_id, import_run.c.state.in_(_RUNNING))
-    ).scalar()
-    if busy is not None:
-        raise errors.DraftBusy(id=str(draft_id), run=busy)
+    _refuse_busy(tx, draft_id)
     if revision is not None and revision != row.revision:
         raise errors.StaleCensus(revision=row.revision, seen=revision)
     return row
+
+
+def _refuse_busy(tx: Connection, draft_id: UUID) -> None:
+    run = select(import_run.c.state).join(census_draft, census_draft.c.run_id == import_run.c.id)
+    busy = tx.execute(run.where(census_draft.c.id == draft_id, import_run.c.state.in_(_RUNNING))).scalar()
+    if busy is not None:
+        raise errors.DraftBusy(id=str(draft_id), run=busy)
 
 
 def newest_sample(draft_id: UUID) -> Select[Any]:

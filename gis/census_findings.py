@@ -64,13 +64,13 @@ def warning(
     return Finding(error, "warning", suggested)
 
 
-def of_rows(tx: Connection, checked: Checked, town: Ground) -> Iterator[Finding]:
+def of_rows(tx: Connection, checked: Checked, town: Ground, *, local: bool) -> Iterator[Finding]:
     """What the checks of every import found, with suggestions; then what only a draft asks."""
     departments = {
         row.code: row.name
         for row in tx.execute(select(department.c.code, department.c.name).where(department.c.active))
     }
-    suggester = Suggester(checked, town.bounds, town.catalogues, departments, town.catalogue)
+    suggester = Suggester(checked, town.bounds, town.catalogues, departments, town.catalogue, local)
     found = checked.problems.errors()
     for error, suggested in zip(found, suggester.every(found), strict=True):
         yield Finding(error, "error", suggested)

@@ -117,6 +117,8 @@ def _land(tx: Connection, draft_id: UUID, survey_id: UUID, told: list[str]) -> N
     names = ["code", *_SAID, *_PLACED, "properties"]
     said = {name: f"excluded.{name}" if name.endswith("_on") else f"nullif(excluded.{name}, '')" for name in _SAID}
     kept = [f"{name} = coalesce({given}, component.{name})" for name, given in said.items() if name in told]
+    if "state" not in told:  # what was removed and is found again is there
+        kept.append("state = case when component.state = 'removed' then excluded.state else component.state end")
     placed = [f"{name} = excluded.{name}" for name in _PLACED]
     changes = ", ".join([*kept, *placed, "properties = component.properties || excluded.properties"])
     read = ", ".join(f"r.{name}" for name in names)

@@ -38,6 +38,8 @@ class Suggester:
     catalogues: Sequence[Catalogue]
     departments: Mapping[str, str]
     town_catalogue: str
+    local: bool
+    """The file is in a local system: its rows are judged in another, in which nothing can be said of their axes."""
 
     def every(self, found: Sequence[RowError]) -> list[Suggestion | None]:
         """One suggestion per finding, None where only somebody who was there can know."""
@@ -45,6 +47,9 @@ class Suggester:
         budget = _FIT_ROWS
         answers: list[Suggestion | None] = []
         for one in found:
+            if self.local and one.code in ("wrong_crs", "outside_town", "swapped_axes"):
+                answers.append(suggestion("exclude"))
+                continue
             if one.code in ("wrong_crs", "outside_town"):
                 budget -= 1
                 answers.append(self._elsewhere(at[one.row]) if budget >= 0 else suggestion("exclude"))
