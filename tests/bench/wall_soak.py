@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import httpx
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from tests.conftest import started_cluster
@@ -71,6 +73,22 @@ def watched(browser: Browser, town: Town, query: str) -> Iterator[tuple[Page, CD
         context.close()
 
 
+class BusyTown(Town):
+    """The service as it is spoken to without a new connection each time."""
+
+    @cached_property
+    def client(self) -> httpx.Client:
+        """Kept open."""
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+
+    def ask(self, who: str, method: str, path: str, body: Any = None) -> Any:
+        """One request of a signed-in person; its JSON."""
+        if who not in self.tokens:
+            super().ask(who, "GET", "/api/me")
+        headers = {"Authorization": f"Bearer {self.tokens[who]}"}
+        return self.client.request(method, path, json=body, headers=headers).raise_for_status().json()
+
+
 class Life(threading.Thread):
     """Cases reported and accepted, or voided, one after another, until told to stop."""
 
@@ -117,22 +135,25 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="wangge-soak-") as home,
         started_cluster() as cluster,
-        started(cluster, Path(home)) as town,
+        started(cluster, Path(home), BusyTown) as town,
         sync_playwright() as playwright,
     ):
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
         components = town.ask("leader", "GET", "/api/components?limit=500")["items"]
-        life = Life(town, components, given.pause)
+        lives = [Life(town, components[k:] + components[:k], given.pause) for k in (0, 100, 200)]
         with watched(browser, town, "?rotate=5") as (page, session):
-            life.start()
+            for life in lives:
+                life.start()
             end = time.monotonic() + given.minutes * 60
             while time.monotonic() < end:
                 page.wait_for_timeout(given.minutes * 60_000 / 24)
                 samples.append(held(page, session))
-                sys.stdout.write(f"{life.events:6d} events {samples[-1]}\n")
+                sys.stdout.write(f"{sum(life.events for life in lives):6d} events {samples[-1]}\n")
                 sys.stdout.flush()
-            life.ended.set()
-            life.join()
+            for life in lives:
+                life.ended.set()
+            for life in lives:
+                life.join()
         browser.close()
     grown = growth(samples)
     told = ", ".join(f"{name} {share:+.1%}" for name, share in grown.items())
