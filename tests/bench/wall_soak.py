@@ -36,6 +36,9 @@ TIMERS = """(() => {
 })()"""
 
 
+USUAL = {"heap_mb": 12, "nodes": 800, "listeners": 150, "timers": 30}
+
+
 @dataclass(frozen=True)
 class Held:
     """What a page holds after garbage collection."""
@@ -116,12 +119,16 @@ def live_one_round(town: Town, component: dict[str, Any], number: int) -> None:
 
 
 def growth(samples: Sequence[Held]) -> dict[str, float]:
-    """By how much the last third's least is above the middle third's, as a share: what a leak cannot hide from."""
+    """By how much the last third's least is above the middle third's, as a share: what a leak cannot hide from.
+
+    Of small numbers a share says nothing: each is taken of a number usual for a wall at least.
+    """
     third = len(samples) // 3
     middle, last = samples[third : 2 * third], samples[-third:]
     return {
-        name: min(getattr(s, name) for s in last) / max(1, min(getattr(s, name) for s in middle)) - 1
-        for name in ("heap_mb", "nodes", "listeners", "timers")
+        name: (min(getattr(s, name) for s in last) - least) / max(usual, least)
+        for name, usual in USUAL.items()
+        for least in [min(getattr(s, name) for s in middle)]
     }
 
 

@@ -146,13 +146,16 @@ def test_bad_questions_are_refused(tx: Connection) -> None:
 
 
 @pytest.mark.parametrize("who", CALLERS)
-def test_the_key_figures_equal_their_lists(town: Connection, who: str) -> None:
-    told = {figure.code: figure for figure in statistics.figures(town, CALLERS[who], NOW)}
+@pytest.mark.parametrize("query", [{}, {"village": "990113003201"}, {"department": "T02"}])
+def test_the_key_figures_equal_their_lists(town: Connection, who: str, query: dict[str, str]) -> None:
+    wanted = CaseFilter.parse(query)
+    told = {figure.code: figure for figure in statistics.figures(town, CALLERS[who], NOW, wanted)}
+    assert all(figure.filter.items() >= query.items() for figure in told.values() if figure.filter)
     for code in ("open", "reported_today", "overdue"):
         assert told[code].value == search.count(town, CALLERS[who], CaseFilter.parse(told[code].filter), NOW)
     today = date(2026, 11, 20)
-    assert told["closed_today"].value == listed(town, CALLERS[who], "closed", CaseFilter(), today, today)
-    handled, on_time = (listed(town, CALLERS[who], c, CaseFilter(), today, today) for c in ("handled", "on_time"))
+    assert told["closed_today"].value == listed(town, CALLERS[who], "closed", wanted, today, today)
+    handled, on_time = (listed(town, CALLERS[who], c, wanted, today, today) for c in ("handled", "on_time"))
     assert told["on_time_rate"].value == (on_time / handled if handled else None)
 
 
