@@ -103,7 +103,7 @@ export interface StyleOptions {
 
 /** Kernel density: every case weighs the same, a cell's weight is its number of cases. How bright the densest is shown is the
  * scale's: relative to what a crowded cell holds here, so that a quiet town and a busy one both show their own crowds. */
-export const heatIntensity = (crowded: number): number => 0.55 / crowded
+export const heatIntensity = (crowded: number): number => 0.9 / crowded
 
 /** What one sees of cells: brightness by number, the fullest the brightest. */
 export const CELL_RAMP = ['#3a342c', '#6d5d4a', '#a98f6f', '#dcc4a0', '#fff8ec'] as const
