@@ -285,6 +285,7 @@ def test_heat_and_slider_show_the_number_of_the_list(wall: Wall, town: Town) -> 
 
 def test_one_goes_down_from_town_to_village_to_grid_to_case(wall: Wall, town: Town) -> None:
     wall.open("?status=all")
+    far = wall.page.evaluate("() => wanggeMap.getZoom()")
     row = wall.page.locator("[data-row]").first
     village = str(row.get_attribute("data-row"))
     row.locator("button").click()
@@ -302,6 +303,8 @@ def test_one_goes_down_from_town_to_village_to_grid_to_case(wall: Wall, town: To
     expect(wall.page.get_by_test_id("case")).to_be_visible()
     wall.page.locator("[data-step=town]").click()
     expect(wall.page.get_by_test_id("total")).to_have_attribute("data-total", str(town.total("")))
+    wall.open(f"?scene=village:{village}", drawn=False)
+    wall.page.wait_for_function("far => window.wanggeMap?.getZoom() > far + 0.3", arg=far)
     assert wall.faults == []
 
 
