@@ -247,7 +247,7 @@ def test_the_map_has_most_of_every_screen(wall: Wall, tmp_path: Path, width: int
     wall.page.set_viewport_size({"width": width, "height": height})
     wall.open(drawn=False)  # without a graphics card eight million pixels take their time
     wall.page.screenshot(path=str(tmp_path / f"wall-{width}.png"), timeout=60_000)
-    box = wall.page.get_by_role("region", name="地图").bounding_box()
+    box = wall.page.get_by_role("region", name="地图", exact=True).bounding_box()
     assert box is not None
     assert box["width"] * box["height"] >= 0.6 * width * height
     hidden = wall.page.evaluate("() => document.documentElement.scrollHeight - innerHeight")
@@ -342,6 +342,52 @@ def test_a_wall_is_driven_from_another_device(wall: Wall, town: Town, browser: B
     wall.page.get_by_test_id("release").click()
     expect(remote.locator("#code")).to_be_visible()
     context.close()
+    assert wall.faults == []
+
+
+def _drag(page: Page, *places: tuple[float, float]) -> list[list[float]]:
+    """Clicks at fractions of the map's box, moving there as a hand does; where that is on the ground."""
+    box = page.get_by_role("region", name="地图", exact=True).bounding_box()
+    assert box is not None
+    found = []
+    for across, down in places:
+        x, y = across * box["width"], down * box["height"]
+        page.mouse.move(box["x"] + x - 4, box["y"] + y - 4)
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        page.mouse.click(box["x"] + x, box["y"] + y)
+        found.append(page.evaluate("([x, y]) => wanggeMap.unproject([x, y]).toArray()", [x, y]))
+        page.wait_for_timeout(350)  # two clicks in quick succession are a double click, which ends a line
+    return found
+
+
+def test_basemap_and_layers_are_as_the_person_left_them_and_print_as_they_are(wall: Wall, town: Town) -> None:
+    page = wall.page
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    wall.open()
+    with page.expect_response(re.compile(r"/api/basemaps/imagery/\d+/\d+/\d+")) as picture:
+        page.locator("[data-base=imagery]").check()
+    assert picture.value.ok
+    expect(page.get_by_test_id("attribution")).to_contain_text("非实拍")
+    with page.expect_request(lambda sent: sent.method == "PUT" and "preferences" in sent.url):
+        page.locator("[data-layer=heat]").check()
+    wall.open()
+    expect(page.get_by_test_id("attribution")).to_contain_text("非实拍")
+    expect(page.locator("[data-layer=heat]")).to_be_checked()
+    page.wait_for_function("() => wanggeMap.getLayer('tool-ground') && wanggeMap.loaded()")
+
+    component = town.ask("leader", "GET", "/api/components?limit=1")["items"][0]
+    page.evaluate("at => wanggeMap.jumpTo({center: at, zoom: 18})", [component["lon"], component["lat"]])
+    page.locator("[data-tool=identify]").click()
+    expect(page.get_by_text("看该处各图层的全部要素")).to_be_visible()
+    _drag(page, (0.5, 0.5))
+    expect(page.locator("[data-group=components]")).to_contain_text(component["name"])
+    expect(page.locator("[data-group=unit_grids]")).to_contain_text(component["unit_grid_code"])
+
+    page.locator("[data-tool=print]").click()
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_test_id("print-pdf").click()
+    assert download.value.path().read_bytes()[:8] == b"%PDF-1.4"
+    assert page.request.put(f"{town.url}/api/preferences/wall.layers", data={"value": None}).ok
     assert wall.faults == []
 
 
