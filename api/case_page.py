@@ -11,7 +11,7 @@ from api.access import Tx, allow
 from gis import assignment, clock_line, files, register, worktime
 from gis.clock_line import Line
 from gis.people import Caller
-from gis.rulebook import flow_of, pinned, rulebook
+from gis.rulebook import calendar_of, flow_of, rulebook
 from gis.settings import settings
 from gis.workflow import Field, Workflow
 
@@ -40,7 +40,7 @@ def course(case_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
                 "due_at": stay.due_at,
                 "late": stay.due_at is not None and (stay.end or now) > stay.due_at,
             }
-            for stay in clock_line.stays(flow, events, of["stage_due_at"], pinned(tx, book, of, "calendar"))
+            for stay in clock_line.stays(flow, events, of["stage_due_at"], calendar_of(tx, book, of))
         ],
         "states": {code: dict(state.name) for code, state in flow.states.items()},
         "fields": {

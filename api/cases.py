@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import case_views, live, quarantine
 from api.access import Filtered, Throttle, Tx, allow, anyone
-from gis import cases, db, errors, files, geometry, register, search
+from gis import cases, db, errors, files, geometry, intake_form, register, search
 from gis.case_rows import Photo
 from gis.cases import Report
 from gis.intake_form import Promise
@@ -179,7 +179,10 @@ def _report(caller: Caller, body: PublicReport, response: Response, *, kind: str
         with db.transaction() as tx:
             made = cases.report(tx, caller, sent)
     except errors.IdConflict as conflict:
-        quarantine.set_aside("case", channel, conflict, {"by": caller.name, "report": body.model_dump(mode="json")})
+        received = body.model_dump(mode="json")
+        with db.transaction() as tx:
+            received["form"] = received["form"] and intake_form.masked(rulebook(tx), kind, channel, received["form"])
+        quarantine.set_aside("case", channel, conflict, {"by": caller.name, "report": received})
         raise
     if made.duplicate:
         response.status_code = 200

@@ -280,8 +280,8 @@ def act_on_many(body: Bulk, caller: Annotated[Caller, allow("case.act")]) -> dic
 def _act_on(caller: Caller, body: Bulk, item: Seen) -> dict[str, Any]:
     try:
         with db.transaction() as tx:
-            _check_bulk(tx, caller, item.id, body.action)
-            seq = take_step(tx, caller, item.id, Act(action=body.action, seq=item.seq, payload=body.payload))
+            payload = _for_one(tx, caller, item.id, body)
+            seq = take_step(tx, caller, item.id, Act(action=body.action, seq=item.seq, payload=payload))
         return {"id": str(item.id), "outcome": "done", "seq": seq}
     except errors.Problem as problem:
         refused = problem
@@ -292,14 +292,24 @@ def _act_on(caller: Caller, body: Bulk, item: Seen) -> dict[str, Any]:
     return {"id": str(item.id), "outcome": "refused", "problem": refused.body()}
 
 
-def _check_bulk(tx: db.Connection, caller: Caller, case_id: UUID, action: str) -> None:
-    """Raises ``CaseNotFound``, and ``NotBulk`` for what the case's workflow wants taken one case at a time."""
+def _for_one(tx: db.Connection, caller: Caller, case_id: UUID, body: Bulk) -> dict[str, Any]:
+    """The payload for one of the cases: tags said of many are put to those each has, never in their place.
+
+    Raises ``CaseNotFound``, and ``NotBulk`` for what the case's workflow wants taken one case at a time.
+    """
     rows = search.some(tx, caller, [case_id])
     if not rows:
         raise errors.CaseNotFound(id=str(case_id))
-    known = flow_of(tx, rulebook(tx), rows[0]._mapping).actions.get(action)
-    if known is not None and not known.bulk:
-        raise errors.NotBulk(action=action, action_name=dict(known.name))
+    action = flow_of(tx, rulebook(tx), rows[0]._mapping).actions.get(body.action)
+    if action is None:
+        return body.payload
+    if not action.bulk:
+        raise errors.NotBulk(action=body.action, action_name=dict(action.name))
+    tags = action.field("tags")
+    given = body.payload.get(tags.name) if tags else None
+    if tags is None or not isinstance(given, list):
+        return body.payload
+    return body.payload | {tags.name: [*rows[0].tags, *(tag for tag in given if tag not in rows[0].tags)]}
 
 
 @router.post("/api/cases/bulk/actions")

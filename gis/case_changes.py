@@ -15,7 +15,7 @@ from gis.assignment import Choice
 from gis.case_rows import purpose_of
 from gis.db import Connection
 from gis.people import Caller
-from gis.rulebook import Rulebook, pinned
+from gis.rulebook import Rulebook, calendar_of, pinned
 from gis.search import ZONE
 from gis.tables import attachment, case, case_event, department, staff
 from gis.workflow import Action, Step
@@ -65,7 +65,7 @@ def changes(
     action, state = step.action, step.state
     found: dict[str, Any] = {}
     if not step.stays:
-        calendar = pinned(tx, book, row, "calendar")
+        calendar = calendar_of(tx, book, row)
         found = {"state": state.code, "stage": state.stage, "status": state.status, "awaits": list(state.owners)}
         found |= case_clock.stage_times(state.limit, at, calendar)
     found |= dict.fromkeys(action.clears)
@@ -102,7 +102,7 @@ def changes(
 
 def moved(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step) -> dict[str, Any]:
     """What coming to another version of a workflow changes: the state, and its times from when the case came there."""
-    state, calendar = step.state, pinned(tx, book, row, "calendar")
+    state, calendar = step.state, calendar_of(tx, book, row)
     entered = _entered(tx, row)
     found: dict[str, Any] = {"state": state.code, "stage": state.stage, "awaits": list(state.owners)}
     found |= case_clock.stage_times(state.limit, entered, calendar)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from gis import errors, worktime
 from gis.db import Connection
-from gis.rulebook import Rulebook, pinned
+from gis.rulebook import Rulebook, calendar_of, pinned
 from gis.tables import case_event
 from gis.worktime import Calendar, Limit
 
@@ -32,10 +32,11 @@ class Moments(NamedTuple):
 def judge(told: datetime, now: datetime, last: Moments, allowance: timedelta | None) -> Moments:
     """The moments of a step told to have happened at ``told``, after a step with the moments ``last``.
 
-    A phone may have been offline: within ``allowance`` before ``now`` it is believed; what is told later than that
+    Nothing has happened later than it is told: the clock of a phone may be fast, and who acts next acts from now. A
+    phone may have been offline: within ``allowance`` before ``now`` it is believed; what is told later than that
     counts from now, or a department could make itself punctual. None: the teller is trusted with any past.
     """
-    told = max(min(told, now + AHEAD), last.told)
+    told = max(min(told, now), last.told)
     believed = allowance is None or told >= now - allowance
     return Moments(told, max(told if believed else now, last.judged))
 
@@ -148,9 +149,9 @@ def next_due(row: Mapping[str, Any]) -> datetime | None:
 def read(
     tx: Connection, book: Rulebook, row: Mapping[str, Any]
 ) -> tuple[Limit, datetime, list[tuple[datetime, datetime | None]], Calendar]:
-    """A case's handling clock in the terms of ``gis.worktime``: limit, start, pauses, the calendar it began with."""
+    """A case's handling clock in the terms of ``gis.worktime``: limit, start, pauses, the calendar it goes by."""
     clock = row["clock"]
     times = 1 + clock.get("extensions", 0)
     limit = Limit(Decimal(clock["limit"]["amount"]) * times, worktime.ClockKind(clock["limit"]["kind"]))
     spans = [(datetime.fromisoformat(a), datetime.fromisoformat(b) if b else None) for a, b in clock.get("pauses", [])]
-    return limit, datetime.fromisoformat(clock["started_at"]), spans, pinned(tx, book, row, "calendar")
+    return limit, datetime.fromisoformat(clock["started_at"]), spans, calendar_of(tx, book, row)

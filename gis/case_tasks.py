@@ -136,7 +136,10 @@ def _cancel(tx: Connection, row: Mapping[str, Any], which: ColumnElement[bool]) 
 
 
 def score(tx: Connection, case_id: UUID, scores: Mapping[str, int]) -> None:
-    """Write the scores of summoned departments to their tasks. Raises ``DepartmentUnknown`` for one not summoned."""
+    """Write the scores of summoned departments to their tasks.
+
+    Raises ``DepartmentUnknown`` for one not summoned, ``FieldMissing`` where one is left out: all of them are scored.
+    """
     for code, points in scores.items():
         changed = tx.execute(
             update(case_task)
@@ -146,6 +149,10 @@ def score(tx: Connection, case_id: UUID, scores: Mapping[str, int]) -> None:
         ).all()
         if not changed:
             raise errors.DepartmentUnknown("该部门不在吹哨名单中", "The department was not summoned", department=code)
+    whom = select(case_task.c.department_code).where(case_task.c.case_id == case_id, case_task.c.kind == "summon")
+    left_out = sorted(set(tx.execute(whom).scalars()) - scores.keys())
+    if left_out:
+        raise errors.FieldMissing("还有部门没有评分", "A department is not scored yet", departments=left_out)
 
 
 def of_case(tx: Connection, case_id: UUID) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -39,7 +39,7 @@ from gis.digest import sm3
 from gis.intake_form import Promise, Told
 from gis.people import SYSTEM, Caller
 from gis.routing import RoutingFacts
-from gis.rulebook import CHANNELS, Rulebook, flow_of, in_force, pinned, rulebook
+from gis.rulebook import CHANNELS, Rulebook, calendar_of, flow_of, in_force, rulebook
 from gis.search import ZONE, visible_cases
 from gis.tables import case, case_event, component, department
 from gis.workflow import Action, Step
@@ -458,7 +458,7 @@ def act(
     when ``expected_seq`` is not the case's, the refusals of ``gis.workflow.step``, ``DepartmentUnknown``,
     ``NoDutyDepartment`` and ``BeyondCalendar``.
     """
-    rows = _lock(tx, case_id, _merge_target(payload))
+    rows = _lock(tx, case_id, _ids(payload))
     row = rows[case_id]
     roles = caller.roles_on(row)
     if not roles:
@@ -507,7 +507,7 @@ def migrate(
     ``Forbidden``, ``CaseNotFound``, ``StaleCase``, ``CaseEnded``, ``DefinitionUnknown`` and ``StateUnknown``.
     """
     caller.may("definition.publish")
-    row = _lock(tx, case_id, None)[case_id]
+    row = _lock(tx, case_id, set())[case_id]
     if expected_seq is not None and expected_seq != row["seq"]:
         raise _stale(tx, row, expected_seq)
     if row["status"] != "open":
@@ -534,11 +534,14 @@ def migrate(
     return int(event["seq"])
 
 
-def _merge_target(payload: Mapping[str, Any]) -> UUID | None:
-    try:
-        return UUID(payload["into"]) if isinstance(payload.get("into"), str) else None
-    except ValueError:
-        return None  # the workflow says what is wrong with it
+def _ids(payload: Mapping[str, Any]) -> set[UUID]:
+    """The ids a payload names. Which of them is a case to merge into is known only when the case, locked, tells its
+    workflow; what is locked for nothing harms nobody."""
+    found = set()
+    for value in payload.values():
+        with suppress(ValueError):  # the workflow says what is wrong with it
+            found |= {UUID(value)} if isinstance(value, str) else set()
+    return found
 
 
 def _tell_merged(
@@ -623,7 +626,7 @@ def _do_tasks(
     if after["department_code"] != before["department_code"]:
         case_tasks.hand_on(tx, before, after)
     if action.opens:
-        case_tasks.open_tasks(tx, step, after, pinned(tx, book, before, "calendar"))
+        case_tasks.open_tasks(tx, step, after, calendar_of(tx, book, before))
     scores = action.field("scores")
     if scores is not None:
         case_tasks.score(tx, after["id"], step.payload.get(scores.name) or {})
@@ -631,11 +634,12 @@ def _do_tasks(
         case_tasks.cancel_all(tx, after)
 
 
-def _lock(tx: Connection, case_id: UUID, other: UUID | None) -> dict[UUID, dict[str, Any]]:
-    """The rows of a case and of the one it is to be merged into, both locked, always in the same order."""
-    wanted = {case_id} if other is None else {case_id, other}
+def _lock(tx: Connection, case_id: UUID, others: set[UUID]) -> dict[UUID, dict[str, Any]]:
+    """The rows of a case and of the one it may be merged into, locked, always in the same order."""
     try:
-        rows = tx.execute(select(case).where(case.c.id.in_(wanted)).order_by(case.c.id).with_for_update()).all()
+        rows = tx.execute(
+            select(case).where(case.c.id.in_({case_id, *others})).order_by(case.c.id).with_for_update()
+        ).all()
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) == "55P03":
             raise errors.StaleCase(

@@ -159,6 +159,16 @@ def mask(one: forms.Field, value: str) -> str:
     return personal.mask_phone(value) if one.type == "phone" else personal.mask_name(value)
 
 
+def masked(book: Rulebook, kind: str, channel: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A form as it was sent, for those who may not read personal data; what is no field of it may be anything."""
+    form = forms.find(book.forms.values(), kind, channel)
+    known = form.fields if form else {}
+    return {
+        name: "**" if name not in known else mask(known[name], str(value)) if known[name].personal else value
+        for name, value in given.items()
+    }
+
+
 def earlier_of_case(caller: Caller, case_id: UUID) -> Select[Any]:
     """The other cases the caller may see that were told by the same person as this one, the newest first."""
     subjects = select(case_person.c.subject).where(case_person.c.case_id == case_id, case_person.c.subject.is_not(None))

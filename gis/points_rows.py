@@ -72,15 +72,15 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
     """Rows of ``case`` (attributes named as its columns) as columns.
 
     ``late_from`` and ``yellow_from`` are the first whole seconds since 1970 at which gis.search finds the case late or
-    yellow: 0 always, NEVER never. A handled case's clock has stopped, so it is one of the two for good. ``timed``: the
-    case has a due time. ``next_late_from`` and ``next_yellow_from`` say the same of what the desk goes by: the limit of
-    the stage, where it has one. ``reported`` and ``next_due`` count microseconds since 1970. ``marks`` adds up
-    :data:`STAGED` (the stage has a limit), :data:`SUPERVISED` and :data:`URGED`.
+    yellow: 0 always, NEVER never. A handled or closed case's clock has stopped, so it is one of the two for good.
+    ``timed``: the case has a due time. ``next_late_from`` and ``next_yellow_from`` say the same of what the desk goes
+    by: the limit of the stage, where it has one. ``reported`` and ``next_due`` count microseconds since 1970. ``marks``
+    adds up :data:`STAGED` (the stage has a limit), :data:`SUPERVISED` and :data:`URGED`.
     """
     n = len(rows)
     late, yellow, next_late, next_yellow = (np.full(n, NEVER) for _ in range(4))
     for i, row in enumerate(rows):
-        late[i], yellow[i] = _clock(row.due_at, row.yellow_at, row.handled_at)
+        late[i], yellow[i] = _clock(row.due_at, row.yellow_at, row.handled_at or row.closed_at)
         staged = row.stage_due_at is not None
         next_late[i], next_yellow[i] = (
             _clock(row.stage_due_at, row.stage_yellow_at, None) if staged else (late[i], yellow[i])
@@ -129,19 +129,19 @@ def _marks(row: Any) -> int:
     return staged + (SUPERVISED if row.supervised_at is not None else 0) + (URGED if row.urge_count else 0)
 
 
-def _clock(due: datetime | None, yellow: datetime | None, handled: datetime | None) -> tuple[int, int]:
+def _clock(due: datetime | None, yellow: datetime | None, stopped: datetime | None) -> tuple[int, int]:
     """(late_from, yellow_from)."""
     if due is None:
         return int(NEVER), int(NEVER)
-    if handled is not None:
-        return 0 if due < handled else int(NEVER), 0 if yellow is not None and yellow <= handled else int(NEVER)
+    if stopped is not None:
+        return 0 if due < stopped else int(NEVER), 0 if yellow is not None and yellow <= stopped else int(NEVER)
     return seconds(due) + 1, -int(-yellow.timestamp() // 1) if yellow is not None else int(NEVER)
 
 
 _READ: Final = (
     *("id", "mk", "h3", "seq", "kind", "channel", "category_kind", "category_code", "severity", "state", "stage"),
     *("status", "village_code", "unit_grid_code", "duty_grid_code", "department_code", "co_departments"),
-    *("reporter_id", "assignee_id", "reported_at", "due_at", "yellow_at", "handled_at", "stage_due_at"),
+    *("reporter_id", "assignee_id", "reported_at", "due_at", "yellow_at", "handled_at", "closed_at", "stage_due_at"),
     *("stage_yellow_at", "next_due_at", "supervised_at", "urge_count", "awaits", "tags"),
 )
 
@@ -263,8 +263,11 @@ def load(tx: Connection, dictionaries: Mapping[str, Dictionary]) -> Columns:
         "severity": (case.c.severity, ">i2"),
         "reported": (case.c.reported_at, ">i8"),
         **{
-            name: (func.coalesce(case.c[f"{name}_at"], cast(never, DateTime(timezone=True))), ">i8")
-            for name in ("due", "yellow", "handled", "stage_due", "stage_yellow", "next_due")
+            name: (func.coalesce(moment, cast(never, DateTime(timezone=True))), ">i8")
+            for name, moment in {
+                "stopped": func.coalesce(case.c.handled_at, case.c.closed_at),
+                **{one: case.c[f"{one}_at"] for one in ("due", "yellow", "stage_due", "stage_yellow", "next_due")},
+            }.items()
         },
         "marks": (_MARKS, ">i2"),
         **{name: (word.hashed, ">i8") for name, word in words.items()},
@@ -322,10 +325,10 @@ class _Hashes:
 
 
 def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
-    due, yellow, handled = (batch[name].astype(np.int64) for name in ("due", "yellow", "handled"))
-    timed, stopped = due != _INFINITY, handled != _INFINITY
-    late = np.where(stopped, np.where(due < handled, 0, NEVER), _second(due, 1))
-    soon = np.where(stopped, np.where(yellow <= handled, 0, NEVER), _second(yellow - 1, 1))
+    due, yellow, stop = (batch[name].astype(np.int64) for name in ("due", "yellow", "stopped"))
+    timed, stopped = due != _INFINITY, stop != _INFINITY
+    late = np.where(stopped, np.where(due < stop, 0, NEVER), _second(due, 1))
+    soon = np.where(stopped, np.where(yellow <= stop, 0, NEVER), _second(yellow - 1, 1))
     soon[(yellow == _INFINITY) | ~timed] = NEVER
     late[~timed] = NEVER
     stage_due, stage_yellow = (batch[name].astype(np.int64) for name in ("stage_due", "stage_yellow"))

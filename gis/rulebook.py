@@ -4,7 +4,7 @@ Knows which kinds of definitions exist and how each is checked; what they decide
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -113,7 +113,10 @@ def load_files(tx: Connection, data_dir: Path) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Rulebook:
-    """Everything in force at one moment. ``versions`` is what a new case pins."""
+    """Everything in force at one moment. ``versions`` is what a new case pins.
+
+    ``earlier`` keeps versions that running cases began with, so that a list of them asks for each once.
+    """
 
     town_code: str
     number_prefix: str
@@ -132,6 +135,7 @@ class Rulebook:
     bindings: Bindings
     catalogue_mappings: Mapping[str, CatalogueMapping]
     versions: Mapping[str, int]
+    earlier: dict[tuple[str, str, int], Any] = field(default_factory=dict, compare=False, repr=False)
 
     def workflow(self, code: str) -> Workflow:
         """Raises ``DefinitionUnknown``."""
@@ -250,7 +254,7 @@ def flow_of(tx: Connection, book: Rulebook, row: Mapping[str, Any]) -> Workflow:
     """The workflow version a case began with."""
     if book.versions.get(f"workflow/{row['workflow']}") == row["workflow_version"]:
         return book.workflows[row["workflow"]]
-    flow: Workflow = definitions.version(tx, "workflow", row["workflow"], row["workflow_version"]).parsed
+    flow: Workflow = _earlier(tx, book, "workflow", row["workflow"], row["workflow_version"])
     return flow
 
 
@@ -259,8 +263,21 @@ def pinned(tx: Connection, book: Rulebook, row: Mapping[str, Any], kind: str) ->
     for key, number in row["versions"].items():
         of, _, code = key.partition("/")
         if of == kind and book.versions.get(key) != number:
-            return definitions.version(tx, kind, code, number).parsed
+            return _earlier(tx, book, kind, code, number)
     return getattr(book, kind)
+
+
+def calendar_of(tx: Connection, book: Rulebook, row: Mapping[str, Any]) -> Calendar:
+    """The working calendar a case began with, continued by the one in force where it ends."""
+    calendar: Calendar = pinned(tx, book, row, "calendar")
+    return calendar.continued(book.calendar)
+
+
+def _earlier(tx: Connection, book: Rulebook, kind: str, code: str, number: int) -> Any:
+    key = (kind, code, number)
+    if key not in book.earlier:
+        book.earlier[key] = definitions.version(tx, kind, code, number).parsed
+    return book.earlier[key]
 
 
 def check_names(tx: Connection) -> None:

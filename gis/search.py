@@ -90,8 +90,11 @@ def stage_light(now: datetime) -> ColumnElement[str]:
 
 
 def overdue(now: datetime) -> ColumnElement[bool]:
-    """Whether handling took, or by ``now`` is taking, longer than its limit; never null."""
-    late = func.coalesce(case.c.due_at < func.coalesce(case.c.handled_at, now), False)
+    """Whether handling took, or by ``now`` is taking, longer than its limit; never null.
+
+    What was closed unhandled stopped then: a case closed by force in time is never late.
+    """
+    late = func.coalesce(case.c.due_at < func.coalesce(case.c.handled_at, case.c.closed_at, now), False)
     return and_(case.c.status != "void", late)
 
 

@@ -196,6 +196,7 @@ def copy_week(tx: Connection, caller: Caller, week: date, target: date, roles: C
 
 def swap(tx: Connection, caller: Caller, one: Key, other: Key) -> list[duty.Warned]:
     """Two people take each other's turn: times, post, duty grid. Raises as ``change``."""
+    lock(tx)
     rows = [
         tx.execute(select(shift).where(shift.c.staff_id == person, shift.c.starts_at == at)).first()
         for person, at in (one, other)

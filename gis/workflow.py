@@ -311,7 +311,14 @@ def _fault(kind: str, value: Any) -> str:
             return "" if sound else f"a text of at most {longest} characters, none of them null"
 
 
-_FORMS: Final[Mapping[str, Any]] = {"date": datetime.fromisoformat, "staff": UUID, "case": UUID}
+def _date(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if not 1970 <= moment.year <= 2200:  # beyond that some arithmetic on it leaves the calendar
+        raise ValueError("a year from 1970 to 2200")
+    return moment
+
+
+_FORMS: Final[Mapping[str, Any]] = {"date": _date, "staff": UUID, "case": UUID}
 _FORM_WORDS: Final = {"date": "an ISO date or time", "staff": "a UUID", "case": "a UUID"}
 
 

@@ -117,6 +117,7 @@ def stop(tx: Connection, caller: Caller, move: UUID, stopped: bool) -> None:
     done = tx.execute(halted.values(state="stopped" if stopped else "running").returning(workflow_move.c.id)).first()
     if done is None:
         raise errors.NotFound(move=str(move))
+    _end_if_done(tx, move)  # the last case may have been on its way when it was halted
     act = "workflow.migrate_stop" if stopped else "workflow.migrate_resume"
     people.record(tx, caller.id, caller.name, act, "ok", {"move": str(move)})
 
@@ -186,6 +187,8 @@ def _move(tx: Connection, order: Any, case_id: UUID) -> dict[str, Any]:
 
 
 def _end_if_done(tx: Connection, move: UUID) -> None:
+    # One after the other: of two that take the last two cases at once, each would see the other's still waiting.
+    tx.execute(select(workflow_move.c.id).where(workflow_move.c.id == move).with_for_update())
     left = select(workflow_move_case.c.case_id).where(
         workflow_move_case.c.move_id == move, workflow_move_case.c.outcome == "waiting"
     )

@@ -10,10 +10,11 @@ import re
 import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -228,6 +229,13 @@ class Calendar:
         except (TypeError, ValueError) as error:
             raise errors.DefinitionBad(where="calendar", why=str(error)) from error
 
+    def continued(self, later: "Calendar") -> "Calendar":
+        """This calendar as far as it reaches, and ``later``'s days after that: next year's notice comes out while
+        cases run. The office hours stay these."""
+        if later.known_to <= self.known_to or later.known_from > self.known_to + _DAY:
+            return self
+        return _continued(self, later)
+
     def is_workday(self, day: date) -> bool:
         """Whether office hours are kept on ``day``. A guess outside the known range; the clocks never ask there."""
         return day in self.workdays or (day.weekday() < 5 and day not in self.holidays)
@@ -259,6 +267,17 @@ class Calendar:
         return errors.BeyondCalendar(
             at=_moment(at, self.tz).isoformat(), known_from=str(self.known_from), known_to=str(self.known_to)
         )
+
+
+@lru_cache(maxsize=16)
+def _continued(calendar: Calendar, later: Calendar) -> Calendar:
+    holidays, workdays = ({day for day in days if day > calendar.known_to} for days in (later.holidays, later.workdays))
+    return replace(
+        calendar,
+        known_to=later.known_to,
+        holidays=calendar.holidays | holidays,
+        workdays=calendar.workdays | workdays,
+    )
 
 
 def total(limit: Limit, calendar: Calendar) -> timedelta:

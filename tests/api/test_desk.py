@@ -214,6 +214,19 @@ def test_what_is_to_be_taken_one_by_one_is_refused_for_many(client, login, datab
     assert client.get(f"/api/cases/{one}", headers=login("acceptor1")).json()["seq"] == seq
 
 
+def test_tags_of_many_are_put_to_those_each_has(client, login, database, cases):
+    first, second = cases["filed"][:2]
+    with database.engine.begin() as tx:
+        tx.execute(update(case).where(case.c.id == first).values(tags=["winter-2026"]))
+        seqs = dict(tx.execute(select(case.c.id, case.c.seq)).all())
+    items = [{"id": str(one), "seq": seqs[one]} for one in (first, second)]
+    body = {"action": "tag", "payload": {"tags": ["复查"]}, "items": items}
+    assert client.post("/api/cases/bulk", json=body, headers=login("dispatcher1")).json()["done"] == 2
+    with database.engine.begin() as tx:
+        tags = dict(tx.execute(select(case.c.id, case.c.tags).where(case.c.id.in_([first, second]))).all())
+    assert tags == {first: ["winter-2026", "复查"], second: ["复查"]}
+
+
 @pytest.mark.parametrize("items", [[], [{"id": "x", "seq": 1}], [{"id": str(UUID(int=1)), "seq": 1}] * 2])
 def test_a_bulk_step_on_nothing_or_on_one_case_twice_is_malformed(client, login, items):
     answer = client.post("/api/cases/bulk", json={"action": "accept", "items": items}, headers=login("acceptor1"))

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -194,6 +195,27 @@ def test_the_public_may_leave_a_number_that_only_the_desk_can_read(client, login
     assert made.status_code == 201, made.text
     told = client.get(f"/api/cases/{made.json()['id']}/form", headers=login("acceptor1")).json()
     assert {f["name"]: f["value"] for f in told["fields"]} == {"wants_answer": True, "contact_phone": "138****1234"}
+
+
+def test_what_is_set_aside_holds_no_number_of_a_caller(client, login, spot):
+    form = {"wants_answer": True, "contact_phone": "13800001234", "another": "13900005678"}
+    sent = a_report(spot, id=str(uuid4()), form={"wants_answer": True, "contact_phone": "13800001234"})
+    assert client.post("/api/public/cases", json=sent).status_code == 201
+    again = client.post("/api/public/cases", json=sent | {"description": "另一件事", "form": form})
+    assert again.json()["code"] == "id_conflict"
+    rows = client.get("/api/quarantine?limit=200", headers=login("admin")).json()["items"]
+    [kept] = [row["payload"]["report"] for row in rows if row["payload"]["report"]["id"] == sent["id"]]
+    assert kept["form"] == {"wants_answer": True, "contact_phone": "138****1234", "another": "**"}
+
+
+def test_only_who_speaks_with_reporters_reads_their_code(client, login, spot):
+    made = client.post("/api/public/cases", json=a_report(spot)).json()
+
+    def told(username):
+        return client.get(f"/api/cases/{made['id']}", headers=login(username)).json()["query_code"]
+
+    assert told("acceptor1") == made["query_code"]
+    assert told(f"manager_{made['department']['code']}") is None
 
 
 def act(client, headers, case_id, action, payload):

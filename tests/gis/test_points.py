@@ -57,6 +57,7 @@ class Row:
     due_at: datetime | None = None
     yellow_at: datetime | None = None
     handled_at: datetime | None = None
+    closed_at: datetime | None = None
     stage_due_at: datetime | None = None
     stage_yellow_at: datetime | None = None
     next_due_at: datetime | None = None
@@ -125,7 +126,7 @@ def kept(row: Row, wanted: CaseFilter, now: datetime) -> bool:
     category = f"{row.category_kind}:{row.category_code}"
     if wanted.category and not any(category.startswith(c if ":" in c else c + ":") for c in wanted.category):
         return False
-    late = row.due_at is not None and row.due_at < (row.handled_at or now) and row.status != "void"
+    late = row.due_at is not None and row.due_at < (row.handled_at or row.closed_at or now) and row.status != "void"
     if wanted.overdue is not None and wanted.overdue != late:
         return False
     if wanted.bbox:
@@ -146,6 +147,7 @@ def make_row(chance: random.Random, number: int) -> Row:
         return value if chance.random() < share else None
 
     spot = chance.random() < 0.3
+    status = chance.choice(("open", "open", "closed", "void"))
     return Row(
         id=UUID(int=chance.getrandbits(64) << 64 | number),
         lon=116.65 if spot else chance.uniform(116.61, 116.69),
@@ -163,13 +165,14 @@ def make_row(chance: random.Random, number: int) -> Row:
         co_departments=tuple(chance.sample(DEPARTMENTS, chance.randint(0, 2))),
         state=chance.choice(("reported", "handling", "closed")),
         stage=chance.choice(("report", "handling", "closing")),
-        status=chance.choice(("open", "open", "closed", "void")),
+        status=status,
         reporter_id=maybe(chance.choice(STAFF)),
         assignee_id=maybe(chance.choice(STAFF)),
         reported_at=moment(),
         due_at=maybe(moment()),
         yellow_at=maybe(moment()),
         handled_at=maybe(moment(), 0.3),
+        closed_at=maybe(moment()) if status == "closed" else None,
         stage_due_at=maybe(moment(), 0.4),
         stage_yellow_at=maybe(moment()),
         next_due_at=maybe(moment()),

@@ -186,6 +186,16 @@ def test_a_halted_move_moves_nothing_until_it_goes_on(tx, acceptor, admin):
         workflow_moves.stop(tx, admin, move, True)
 
 
+def test_a_move_halted_with_its_last_case_ends_when_it_goes_on(tx, acceptor, admin):
+    filed(tx, acceptor)
+    old, new = with_review(tx)
+    move = workflow_moves.start(tx, admin, old, new, {"filed": "review"}, "x")
+    workflow_moves.stop(tx, admin, move, True)
+    tx.execute(update(workflow_move_case).values(outcome="refused"))
+    workflow_moves.stop(tx, admin, move, False)
+    assert workflow_moves.look(tx, move)["state"] == "done"
+
+
 def test_a_move_needs_a_reason_an_administrator_and_states_that_are_there(tx, acceptor, admin):
     old, new = with_review(tx)
     with pytest.raises(errors.Forbidden):
@@ -283,3 +293,24 @@ def test_a_move_and_a_person_at_once_leave_one_whole_story(database):
             assert events.broken(tx, case_id) is None
         assert workflow_moves.look(tx, move)["state"] == "done"
         assert people.by_username(tx, "admin").id is not None
+
+
+def test_a_move_ends_though_its_last_two_cases_are_taken_at_once(database):
+    with db.transaction() as tx:
+        acceptor = someone(tx, "acceptor1")
+        first, second = (filed(tx, acceptor) for _ in range(2))
+        old, new = with_review(tx)
+        move = workflow_moves.start(tx, someone(tx, "admin"), old, new, {"filed": "filed"}, "x")
+
+    def other() -> None:
+        with db.transaction() as tx:
+            workflow_moves.take(tx, move, second)
+
+    thread = threading.Thread(target=other)
+    with db.transaction() as tx:
+        workflow_moves.take(tx, move, first)
+        thread.start()
+        thread.join(1)
+    thread.join(60)
+    with db.transaction() as tx:
+        assert workflow_moves.look(tx, move)["state"] == "done"

@@ -82,7 +82,7 @@ export interface Attachment {
 }
 
 export interface CaseDetail extends CaseItem {
-  query_code: string
+  query_code: string | null
   routing: { rule_id: string | null; trace: string[] } | null
   clock: Record<string, unknown> | null
   events: CaseEvent[]
