@@ -39,7 +39,11 @@ async def _gate() -> AsyncIterator[None]:
         yield
 
 
-def _transaction(gate: Annotated[None, Depends(_gate, scope="function")]) -> Iterator[db.Connection]:
+# For a route that opens its transactions itself, in one thread each.
+Gate = Annotated[None, Depends(_gate, scope="function")]
+
+
+def _transaction(gate: Gate) -> Iterator[db.Connection]:
     with db.transaction() as tx:
         yield tx
 

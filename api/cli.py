@@ -20,7 +20,7 @@ from api.servers import Trouble
 from api.simulate import Plan
 from api.simulate import run as run_simulation
 from api.simulate_past import fill_past
-from gis import accounts, db, definitions, drafts, imports, measures, people, rulebook, standard_sheet
+from gis import accounts, db, definitions, drafts, imports, measures, patrol, people, rulebook, standard_sheet
 from gis.errors import ImportRefused, Problem
 from gis.people import SYSTEM
 from gis.search import CaseFilter
@@ -92,16 +92,16 @@ def _record(tx: db.Connection, act: str, **detail: Any) -> None:
 
 @app.command()
 def recompute() -> None:
-    """Build all statistics anew from the cases."""
+    """Build all statistics anew from the cases, and what was patrolled from the positions."""
     with supervision.database(console) as here, console.status("recomputing"):
         patient = db.make_engine(here.database_url or "", pool_size=1, statement_timeout_s=0)
         try:
             with db.transaction(patient) as tx:
-                counted = measures.recompute(tx)
-                _record(tx, "statistics.recompute", contributions=counted)
+                counted, days = measures.recompute(tx), patrol.recompute(tx)
+                _record(tx, "statistics.recompute", contributions=counted, patrol_days=days)
         finally:
             patient.dispose()
-    console.print(f"{counted:,} contributions of cases to figures", markup=False)
+    console.print(f"{counted:,} contributions of cases to figures, {days:,} days of people on patrol", markup=False)
 
 
 @app.command()

@@ -49,6 +49,7 @@ from api import (
     sketches,
     statistics,
     tiles,
+    track_views,
     tracks,
     wall,
     walls,
@@ -67,6 +68,7 @@ _ROUTES = (
     *(basemaps, map_tools, sketches, panoramas),
     *(wall, walls, grids),
     *(census, component_pages),
+    track_views,
 )
 WEB = ROOT / "layers" / "web" / "dist"
 PAGES = ("wall", "desk", "login", "report")
@@ -206,7 +208,7 @@ def _too_large(request: Request) -> errors.Problem | None:
     limit = JSON_LIMIT
     if request.url.path.startswith("/api/imports/"):
         limit = settings().upload_limit_mb * 2**20
-    elif request.url.path.startswith(("/api/media/", "/api/public/media/")):
+    elif request.url.path.startswith(("/api/media/", "/api/public/media/", "/api/tracks/")):
         limit = PHOTO_LIMIT
     if request.method in ("POST", "PUT", "PATCH") and not length.isdigit():
         return errors.Malformed("缺少 Content-Length", "A Content-Length is needed", limit_bytes=limit)

@@ -12,7 +12,7 @@ from threading import Event
 import structlog
 
 from api import background, logs
-from gis import db, deadlines, events, grid_drafts, measures, validity, workflow_moves
+from gis import db, deadlines, events, grid_drafts, measures, patrol, validity, workflow_moves
 from gis.db import Connection
 
 log = structlog.get_logger("relay")
@@ -20,6 +20,8 @@ log = structlog.get_logger("relay")
 CONSUMERS: dict[str, Callable[[Connection, list], object]] = {"statistics": measures.apply}
 IDLE_SECONDS = 0.25
 DEADLINES_EVERY = 2.0
+# A person's day is read whole to be worked out: a few at a time, so that events never wait long for it.
+PATROL_EVERY, FORGET_EVERY = 5.0, 3600.0
 
 
 def pump(consumer: str) -> int:
@@ -37,6 +39,30 @@ def move_cases() -> int:
         with db.transaction() as tx:
             done += workflow_moves.take(tx, move, case_id)
     return done
+
+
+def patrolled() -> int:
+    """Work out a few days of persons that got fixes since, each by itself; returns how many. None stops another."""
+    with db.transaction() as tx:
+        due = patrol.stale(tx)
+    for inspector_id, day in due:
+        try:
+            with db.transaction() as tx:
+                patrol.work_out(tx, inspector_id, day)
+        except Exception:
+            log.exception("a day of a track was not worked out", inspector=str(inspector_id), day=day.isoformat())
+    return len(due)
+
+
+def forget() -> None:
+    """Make tracks coarse, and drop them, whose time by the track rule is over."""
+    with db.transaction() as tx:
+        more = patrol.coarsen(tx)
+    while more:
+        with db.transaction() as tx:
+            more = patrol.coarsen(tx)
+    with db.transaction() as tx:
+        patrol.drop(tx)
 
 
 def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:
@@ -58,7 +84,7 @@ def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> ev
 
 def run(stop: Event) -> None:
     """Loop until ``stop`` is set. A failing round is logged and tried again; it never ends the loop."""
-    next_tick, mark = 0.0, None
+    next_tick, next_patrol, next_forgetting, mark = 0.0, 0.0, 0.0, None
     while not stop.is_set():
         worked = 0
         try:
@@ -66,6 +92,12 @@ def run(stop: Event) -> None:
             if time.monotonic() >= next_tick:
                 mark = tick(mark)
                 next_tick = time.monotonic() + DEADLINES_EVERY
+            if time.monotonic() >= next_patrol:
+                patrolled()
+                next_patrol = time.monotonic() + PATROL_EVERY
+            if time.monotonic() >= next_forgetting:
+                next_forgetting = time.monotonic() + FORGET_EVERY
+                forget()
         except Exception:
             log.exception("relay round failed")
             stop.wait(1.0)

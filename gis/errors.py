@@ -86,6 +86,16 @@ GridGap = _problem("GridGap", "grid_gap", 422, "单元网格之间有缝隙", "T
 NotCovered = _problem("NotCovered", "not_covered", 422, "位置没有对应的单元网格", "No unit grid covers the place")
 FixTime = _problem("FixTime", "fix_time", 422, "定位时间不可信", "The time of the fix is not plausible")
 
+# Tracks
+ReasonUnknown = _problem(
+    "ReasonUnknown", "reason_unknown", 422, "查看足迹须注明事由", "A look at somebody's track needs one of the reasons"
+)
+TrackCoarse = _problem(
+    "TrackCoarse", "track_coarse", 422, "这一天的足迹只剩粗略位置", "Of that day only coarse places are left"
+)
+SpanRefused = _problem("SpanRefused", "span_refused", 422, "时间范围不在允许范围内", "The span of time is not allowed")
+GpxBad = _problem("GpxBad", "gpx_bad", 422, "GPX 文件无法读取", "The GPX file cannot be read")
+
 # Codes
 CategoryUnknown = _problem("CategoryUnknown", "category_unknown", 422, "没有这个类别代码", "Unknown category code")
 CategoryAmbiguous = _problem(

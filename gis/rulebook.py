@@ -42,6 +42,7 @@ from gis.guides import Guide
 from gis.intake_rules import IntakeRules
 from gis.routing import DutyList, Place
 from gis.tables import definition, department, town
+from gis.track_rules import TrackRule
 from gis.workflow import Workflow
 from gis.worktime import Calendar
 
@@ -83,6 +84,7 @@ definitions.register("role", people.parse_roles)
 definitions.register("layer", map_layers.parse_layer)
 definitions.register(basemaps.KIND, basemaps.parse)
 definitions.register("duty_plan", duty.Plan.from_body)
+definitions.register("track_rule", TrackRule.from_body)
 definitions.register(category_status.KIND, CategoryStatus.from_body)
 definitions.register("form", forms.parse)
 definitions.register("guide", guides.parse)

@@ -23,7 +23,10 @@ from gis.db import Engine, make_engine
 from gis.errors import Unavailable
 from gis.tables import Xid8, metadata
 
-APPEND_ONLY = ("case_event", "case_digest", "audit", "handover", "duty_log", "running_report", "component_version")
+APPEND_ONLY = (
+    *("case_event", "case_digest", "audit", "handover", "duty_log", "running_report", "component_version"),
+    "track_look",
+)
 
 ischema_names["xid8"] = Xid8  # so that reading the database's own description knows the type
 
@@ -165,7 +168,7 @@ def grant_service_role(owner_url: str, role: str) -> None:
             f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT USAGE, SELECT ON SEQUENCES TO {name}",
             *(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {name}" for table in APPEND_ONLY),
             f"REVOKE INSERT, UPDATE, DELETE ON alembic_version, spatial_ref_sys FROM {name}",
-            f"GRANT EXECUTE ON FUNCTION ensure_position_partition(date) TO {name}",
+            f"GRANT EXECUTE ON FUNCTION ensure_position_partition(date), drop_position_days(date) TO {name}",
         ]
         for statement in statements:
             connection.execute(text(statement))

@@ -861,6 +861,70 @@ position_live = Table(
     Column("village_code", Text),
 )
 
+track_look = Table(
+    "track_look",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _now("at"),
+    Column("actor_id", Uuid, nullable=False),
+    Column("actor", Text, nullable=False, comment="name as it was"),
+    Column("inspector_id", Uuid, nullable=False, comment="whose track"),
+    Column("day", Date, nullable=False, comment="which day of theirs"),
+    Column("what", Text, nullable=False, comment="history | replay | gpx | import"),
+    Column("why", Text, nullable=False, comment="a reason of the track rule"),
+    Column("note", Text, nullable=False, server_default=""),
+    Column("exact", Boolean, nullable=False, comment="false: no more than the coarse view"),
+    Index(None, "inspector_id", "at"),
+    comment="append-only: who looked at whose track of which day, and why",
+)
+
+patrol_day = Table(
+    "patrol_day",
+    metadata,
+    Column("inspector_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("stale", Boolean, nullable=False, comment="fixes came since it was worked out"),
+    _time("worked_out_at"),
+    _time("coarse_at", nullable=True),
+    Column("fixes", Integer, nullable=False, server_default=text("0")),
+    Column("marks", JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment="fixes by reason"),
+    Column("own_grids", ARRAY(Text), nullable=False, server_default=text("'{}'"), comment="duty grids of that day"),
+    Column("distance_m", Double, nullable=False, server_default=text("0")),
+    Column("recorded_s", Double, nullable=False, server_default=text("0"), comment="between fixes without a gap"),
+    Column("outside_s", Double, nullable=False, server_default=text("0"), comment="of it, outside the own grids"),
+    Column("on_duty_s", Double, comment="by the duty calendar; null: no shift that day"),
+    Column("unknown_s", Double, comment="of it, without a track"),
+    Column("late", Integer, nullable=False, server_default=text("0"), comment="batches that came after coarsening"),
+    Index("ix_patrol_day_stale", "day", postgresql_where=text("stale")),
+    Index(None, "day"),
+    comment="what a person's track of a day comes to; worked out from positions, and again when some come late",
+)
+
+patrol_grid = Table(
+    "patrol_grid",
+    metadata,
+    Column("inspector_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("unit_grid_code", Text, primary_key=True),
+    Column("seen", LargeBinary, nullable=False, comment="one bit for each 10 m cell of the grid's rectangle"),
+    Column("dwell_s", Double, nullable=False),
+    _time("last_at"),
+    Index(None, "day"),
+    comment="which cells of a unit grid a person saw on a day; last_at is null when only from over the border",
+)
+
+patrol_ground = Table(
+    "patrol_ground",
+    metadata,
+    Column("day", Date, primary_key=True),
+    Column("unit_grid_code", Text, primary_key=True),
+    Column("seen", LargeBinary, nullable=False),
+    Column("dwell_s", Double, nullable=False),
+    Column("people", Integer, nullable=False),
+    _time("last_at"),
+    comment="the same of everybody together, kept after the persons' tracks were coarsened",
+)
+
 # --- Derived ----------------------------------------------------------------------------------------------------
 
 measure_case = Table(

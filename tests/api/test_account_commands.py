@@ -53,4 +53,4 @@ def test_statistics_are_built_anew_from_the_cases(database: Any, tmp_path: Path)
         counted = tx.scalar(select(func.count()).select_from(measure_case))
     assert counted > 0
     assert f"{counted:,} contributions" in said
-    assert recorded()[-1] == ("statistics.recompute", {"contributions": counted})
+    assert recorded()[-1] == ("statistics.recompute", {"contributions": counted, "patrol_days": 0})

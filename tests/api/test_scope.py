@@ -115,6 +115,10 @@ CASELESS = {
     # Plans of grids; how many cases lie in them is walked.
     *("GET /api/grid-plan", "GET /api/grid-plan/shapes", "GET /api/grid-plans", "PUT /api/grid-plan/draft"),
     *("DELETE /api/grid-plan/draft", "POST /api/grid-plan/publish", "POST /api/grid-plan/{plan_id}/withdraw"),
+    # Where people went, each look recorded (tests/api/test_track_views.py); the ground they saw.
+    *("GET /api/tracks/rule", "GET /api/tracks/people", "GET /api/tracks/looks", "GET /api/tracks/mine/looks"),
+    *("GET /api/tracks/mine/{day}", "GET /api/tracks/{staff_id}/{day}", "GET /api/tracks/{staff_id}/{day}/gpx"),
+    *("POST /api/tracks/{staff_id}/{day}/gpx", "GET /api/coverage"),
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 
@@ -673,6 +677,19 @@ class Walk:
         self.expect([one["id"] for one in answer["items"]], lambda row: True, "move")
         assert (answer["total"], answer["unseen"]) == (len(self.visible), len(self.hidden))
 
+    def turned_back(self) -> None:
+        """A replay of the last day: the cases that were open at some time of it."""
+        now = datetime.now(UTC)
+        since = (now - timedelta(hours=20)).replace(microsecond=0)
+        until = now + timedelta(minutes=1)
+        told = self.get(f"/api/replay?since={since:%Y-%m-%dT%H:%M:%SZ}&until={until:%Y-%m-%dT%H:%M:%SZ}").json()
+        ended = {row.id: row.closed_at or row.voided_at for row in self.world.rows}
+        self.expect(
+            [one["id"] for one in told["cases"]],
+            lambda row: ended[row.id] is None or ended[row.id] >= since,
+            "turned back",
+        )
+
     def callers(self) -> None:
         answer = self.service.post("/api/intake/caller", json={"phone": PHONE}, headers=self.person.headers).json()
         newest = sorted(self.visible, key=lambda r: r.reported_at, reverse=True)[:20]
@@ -848,6 +865,7 @@ WALKED: dict[str, tuple[str, Callable[[Walk], None]]] = {
     "GET /api/maps/geopackage": ("export.make", Walk.taken_out),
     "GET /api/stream": ("case.view", Walk.stream),
     "GET /api/duty-list/replay": ("case.view", Walk.replays),
+    "GET /api/replay": ("track.view", Walk.turned_back),
 }
 
 

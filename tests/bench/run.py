@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from rich.console import Console
 
 from gis.settings import settings
-from tests.bench import census_import, cluster_tile, intake_http, list_filtered, routing_bulk
+from tests.bench import census_import, cluster_tile, intake_http, list_filtered, routing_bulk, track_intake
 from tests.bench.harness import Bench, Figure
 
 # Each figure: its name, and what measures it. A measurement may answer with several figures, the first named so.
@@ -22,6 +22,7 @@ FIGURES: dict[str, Callable[[Bench], Figure | Iterable[Figure]]] = {
     census_import.NAME: census_import.run,
     list_filtered.NAME: list_filtered.run,
     cluster_tile.NAME: cluster_tile.run,
+    track_intake.NAME: track_intake.run,
 }
 
 

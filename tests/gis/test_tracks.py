@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, func, insert, select, text
 
-from gis import tracks
+from gis import track_intake, tracks
 from gis.db import transaction
 from gis.errors import Malformed, OutsideTown, UnknownCrs
 from gis.geometry import from_4490
 from gis.people import Scope
 from gis.tables import department, position, position_live, quarantine, staff
-from gis.tracks import Ack, Fix
+from gis.track_intake import Ack, Fix
 from tests.conftest import Database
 
 NOW = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
@@ -37,7 +37,7 @@ class Town:
 
 @pytest.fixture(autouse=True)
 def town(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracks, "areas", lambda _: Town())
+    monkeypatch.setattr(track_intake, "areas", lambda _: Town())
     tx.execute(insert(department).values([{"code": c, "name": c, "kind": "company"} for c in ("T01", "T02")]))
     tx.execute(
         insert(staff).values(
@@ -54,7 +54,7 @@ def fix(seq: int, seconds: float = 0.0, lon: float = LON, lat: float = LAT) -> F
 
 
 def record(tx: Connection, *fixes: Fix, who: UUID = ONE, crs: str = "EPSG:4490") -> Ack:
-    return tracks.record(tx, who, "phone", crs, fixes, NOW)
+    return track_intake.record(tx, who, "phone", crs, fixes, NOW)
 
 
 def test_a_batch_sent_twice_is_stored_once(tx: Connection) -> None:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -406,3 +407,59 @@ def test_what_a_wall_holds_does_not_grow_with_what_happens(browser: Browser, tow
     assert after.listeners <= before.listeners * 1.1, samples
     assert after.timers <= before.timers + 3, samples
     assert after.heap_mb <= before.heap_mb + 3, samples
+
+
+def _walk(town: Town) -> tuple[str, str]:
+    """Yesterday from ten to ten past, a gap, from twenty to half past, one jump; and somebody who is there now."""
+    today = (datetime.now(UTC) + timedelta(hours=8)).date()
+    begin = datetime(today.year, today.month, today.day, 2, tzinfo=UTC) - timedelta(days=1)
+    lon, lat = town.ask("leader", "GET", "/api/town")["center"]
+    fixes = [
+        {"seq": i + 1, "at": (begin + timedelta(seconds=10 * i)).isoformat(), "lon": lon + 1e-4 * i, "lat": lat}
+        for i in (*range(61), *range(120, 181))
+    ]
+    fixes[30]["lat"] += 0.05
+    now = {"seq": 1000, "at": datetime.now(UTC).isoformat(), "lon": lon, "lat": lat}
+    town.ask("inspector001", "POST", "/api/positions", {"device": "p", "crs": "EPSG:4326", "fixes": [*fixes, now]})
+    return town.ask("inspector001", "GET", "/api/me")["id"], f"{today - timedelta(days=1)}"
+
+
+def test_a_track_is_looked_at_and_replayed_with_its_gap(browser: Browser, town: Town) -> None:
+    who, day = _walk(town)
+    context = browser.new_context(viewport={"width": 1920, "height": 1080})
+    signed_in = context.request.post(f"{town.url}/api/login", data={"username": "shiftleader1", "password": PASSWORD})
+    assert signed_in.ok
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{town.url}/wall?status=all&open=inspector:{who}")
+    page.get_by_test_id("open-track").click()
+    page.get_by_test_id("track-day").fill(day)
+    page.get_by_test_id("why").select_option("dispute")
+    expect(page.get_by_test_id("gaps")).to_contain_text("10:10–10:20")
+    expect(page.get_by_test_id("gaps")).to_contain_text("无定位")
+    expect(page.get_by_test_id("marks")).to_contain_text("飞点")
+    assert axe_faults(page) == []
+    looks = town.ask("auditor", "GET", f"/api/tracks/looks?person={who}")["items"]
+    assert [(look["why"], look["day"], look["exact"]) for look in looks] == [("dispute", day, True)]
+
+    page.goto(f"{town.url}/wall?scene=replay&replay={day}~10:00~10:40~")
+    page.get_by_test_id("why").select_option("review")
+    page.get_by_test_id("choose-sent").click()
+    page.get_by_test_id("replay-start").click()
+    expect(page.get_by_test_id("replay-bar").locator("svg")).to_have_attribute("data-spans", "2")
+    page.get_by_test_id("play").click()
+    for second, clock, said in ((300, "10:05:00", "有记录"), (900, "10:15:00", "10:10 起无记录")):
+        page.get_by_test_id("scrub").fill(str(second))
+        expect(page.get_by_test_id("replay-time")).to_have_text(clock)
+        expect(page.get_by_test_id("replay-people")).to_contain_text(said)
+    page.get_by_test_id("play").click()
+    expect(page.get_by_test_id("replay-time")).not_to_have_text("10:15:00")
+    assert axe_faults(page) == []
+    assert f"replay={day}" in page.url
+
+    page.goto(f"{town.url}/wall?tool=coverage")
+    expect(page.get_by_test_id("coverage").locator("ol li").first).to_be_visible()
+    assert axe_faults(page) == []
+    assert faults == []
+    context.close()

@@ -12,6 +12,7 @@ import { register } from '../desk/register/messages'
 import { shift } from '../desk/shift/messages'
 import { wall } from '../wall/messages'
 import { mapTools } from '../wall/tools/messages'
+import { track } from '../wall/tracks/messages'
 
 const common = {
   'app.wall': ['网格指挥大屏', 'Grid command wall'],
@@ -273,6 +274,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, census, shift, wall, mapTools }
+export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, census, shift, wall, mapTools, track }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...wall, ...mapTools }
+export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...wall, ...mapTools, ...track }

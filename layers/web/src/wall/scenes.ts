@@ -31,7 +31,7 @@ export const PRESETS: Readonly<Record<SceneCode, Preset>> = {
   patrol: { filter: () => open, layers: ['inspectors', 'villages', 'dutyGrids'], by: 'village', needs: 'position.view' },
   village: { filter: (of) => ({ status: ['open'], ...(of && { village: [of] }) }), layers: ['cases', 'inspectors', 'choropleth', 'villages', 'unitGrids'], by: 'unit_grid', one: 'village' },
   department: { filter: (of) => ({ status: ['open'], ...(of && { department: [of] }) }), layers: ['cases', 'choropleth', 'villages'], by: 'village', one: 'department' },
-  replay: { filter: () => ({}), layers: ['villages', 'unitGrids'], by: 'village', needs: 'position.view' },
+  replay: { filter: () => ({}), layers: ['villages', 'unitGrids'], by: 'village', needs: 'track.view' },
 }
 
 /** `village:110113003201`, or the bare code of a scene that is of everything. */

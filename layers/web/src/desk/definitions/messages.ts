@@ -220,6 +220,7 @@ export const definitions = {
   'definition.kind.form': ['表单', 'Forms'],
   'definition.kind.campaign': ['专项行动', 'Campaigns'],
   'definition.kind.duty_plan': ['值班要求', 'Duty plans'],
+  'definition.kind.track_rule': ['足迹规则', 'Track rules'],
   'definition.kind.guide': ['情形引导', 'Problem guides'],
   'definition.kind.intake_rule': ['受理规则', 'Intake rules'],
   'definition.kind.catalogue_mapping': ['分类目录对照', 'Catalogues side by side'],

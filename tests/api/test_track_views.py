@@ -1,0 +1,266 @@
+"""Positions in, histories, replay, coverage out: acknowledged once, exact only for who may, every look recorded."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from api import relay
+from api import tracks as route
+from gis import track_replay
+from gis.tables import patrol_day, position, track_look
+from gis.track_replay import State
+
+PHONE_FORM = "%Y-%m-%dT%H:%M:%S.000Z"
+
+
+@pytest.fixture
+def begin() -> datetime:
+    """Half an hour of today that is over, whatever the hour."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    local = now + timedelta(hours=8)
+    return now - min(timedelta(minutes=40), timedelta(hours=local.hour, minutes=local.minute) - timedelta(minutes=1))
+
+
+def walk(
+    spot: dict[str, Any], begin: datetime, n: int = 30, first: int = 1, step: float = 1e-4
+) -> list[dict[str, Any]]:
+    return [
+        {
+            "seq": first + i,
+            "at": f"{begin + timedelta(seconds=10 * i):{PHONE_FORM}}",
+            "lon": spot["lon"] + step * i,
+            "lat": spot["lat"],
+            "accuracy_m": 6.5,
+        }
+        for i in range(n)
+    ]
+
+
+def send(client: Any, headers: Any, fixes: list[dict[str, Any]], device: str = "phone-1") -> Any:
+    body = {"device": device, "crs": "EPSG:4326", "fixes": fixes}
+    return client.post("/api/positions", content=json.dumps(body), headers=headers)
+
+
+def test_a_batch_is_acknowledged_once_and_a_resend_changes_nothing(client, login, spot, begin, database):
+    headers = login("inspector001")
+    fixes = walk(spot, begin, 10)
+    assert send(client, headers, fixes[:6]).json() == {
+        "acked_seq": 6,
+        "accepted": 6,
+        "duplicates": 0,
+        "quarantined": 0,
+    }
+    again = send(client, headers, fixes).json()
+    assert (again["acked_seq"], again["accepted"], again["duplicates"]) == (10, 4, 6)
+    bad = [fixes[0] | {"seq": 11, "lon": 0, "lat": 0}]
+    assert send(client, headers, [*fixes, *bad]).json()["quarantined"] == 1
+    with database.engine.begin() as tx:
+        assert tx.execute(select(func.count()).select_from(position)).scalar_one() == 10
+
+
+def test_the_quick_reader_and_the_thorough_one_read_the_same(spot, begin):
+    fixes = walk(spot, begin, 5)
+    fixes[2]["accuracy_m"] = None
+    del fixes[3]["accuracy_m"]
+    body = json.dumps({"device": "p", "crs": "GCJ-02", "fixes": fixes}).encode()
+    quick, thorough = route._quickly(body), route._thoroughly(body)
+    assert quick[:2] == thorough[:2]
+    for name in ("seq", "at", "x", "y", "accuracy"):
+        assert getattr(quick[2], name).tolist() == pytest.approx(getattr(thorough[2], name).tolist(), nan_ok=True)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=30),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["seq", "at", "lon", "x"]), inner),
+        max_leaves=6,
+    ),
+    st.sampled_from(["seq", "at", "lon", "lat", "accuracy_m", "device", "crs", "fixes"]),
+)
+def test_whatever_is_sent_instead_is_read_the_same_or_left_to_the_thorough_reader(value, field):
+    """What the quick one takes, the other takes with the same outcome; nothing falls over."""
+    fix = {"seq": 1, "at": "2026-11-20T04:00:00.000Z", "lon": 116.6, "lat": 40.1, "accuracy_m": 5.0}
+    body: dict[str, Any] = {"device": "p", "crs": "EPSG:4326", "fixes": [fix]}
+    (fix if field in fix else body)[field] = value
+    content = json.dumps(body).encode()
+    try:
+        quick = route._quickly(content)
+    except route._NotPlain:
+        return
+    thorough = route._thoroughly(content)
+    assert quick[:2] == thorough[:2]
+    assert quick[2].at.tolist() == thorough[2].at.tolist()
+    assert quick[2].x.tolist() == thorough[2].x.tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "at"),
+    [
+        ({"fixes": []}, "body.fixes"),
+        ({"device": ""}, "body.device"),
+        ({"fixes": [{"seq": -1, "at": "2026-11-20T04:00:00.000Z", "lon": 116.6, "lat": 40.1}]}, "body.fixes.0.seq"),
+        ({"fixes": [{"seq": 1, "at": "2026-11-20T04:00:00", "lon": 116.6, "lat": 40.1}]}, "body.fixes.0.at"),
+        ({"fixes": [{"seq": 1, "at": "2026-13-20T04:00:00.000Z", "lon": 116.6, "lat": 40.1}]}, "body.fixes.0.at"),
+    ],
+)
+def test_an_unreadable_batch_is_named_field_by_field(client, login, change, at):
+    body = {"device": "p", "crs": "EPSG:4326", "fixes": [1]} | change
+    answer = client.post("/api/positions", json=body, headers=login("inspector001"))
+    assert (answer.status_code, answer.json()["code"]) == (422, "malformed")
+    assert at in [fault["at"] for fault in answer.json()["detail"]["fields"]]
+    strange = client.post(
+        "/api/positions", json=body | {"device": "a\0b"} | {"fixes": []}, headers=login("inspector001")
+    )
+    assert strange.status_code == 422
+
+
+def test_a_day_is_told_exactly_coarsely_or_not_at_all_and_every_look_is_recorded(client, login, spot, begin, database):
+    inspector = login("inspector001")
+    who = client.get("/api/me", headers=inspector).json()["id"]
+    day = (begin + timedelta(hours=8)).date().isoformat()
+    send(client, inspector, walk(spot, begin) + walk(spot, begin + timedelta(minutes=20), first=40, step=0.0))
+    relay.patrolled()
+    with database.engine.begin() as tx:
+        assert tx.execute(select(patrol_day.c.stale, patrol_day.c.fixes)).one() == (False, 60)
+    path = f"/api/tracks/{who}/{day}"
+    exact = client.get(path, params={"why": "dispute"}, headers=login("shiftleader1")).json()
+    assert [len(segment["at"]) for segment in exact["segments"]] == [30, 30]
+    assert [gap["why"] for gap in exact["gaps"]] == ["silent"]
+    assert exact["holes"] == [{"device": "phone-1", "first": 31, "last": 39}]
+    assert [round(stop["to"] - stop["from"]) for stop in exact["stops"]] == [290]
+    coarse = client.get(path, params={"why": "assessment"}, headers=login("leader")).json()
+    assert not coarse["exact"]
+    assert "segments" not in coarse
+    assert coarse["distance_m"] == exact["distance_m"]
+    refused = client.get(path, headers=login("leader"))
+    assert (refused.status_code, refused.json()["code"]) == (422, "reason_unknown")
+    assert client.get(path, params={"why": "dispute"}, headers=inspector).status_code == 403
+    assert client.get(f"/api/tracks/{UUID(int=5)}/{day}?why=dispute", headers=login("leader")).status_code == 404
+    assert client.get(f"/api/tracks/mine/{day}", headers=inspector).json()["exact"]
+    at_me = client.get("/api/tracks/mine/looks", headers=inspector).json()["items"]
+    assert [(look["why"], look["exact"]) for look in at_me] == [("own", True), ("assessment", False), ("dispute", True)]
+    audited = client.get("/api/tracks/looks", params={"person": who}, headers=login("auditor")).json()["items"]
+    assert audited == at_me
+    (listed,) = [
+        p for p in client.get(f"/api/tracks/people?day={day}", headers=login("leader")).json()["items"] if p["sent"]
+    ]
+    assert (listed["id"], listed["fixes"]) == (who, 60)
+
+
+def test_gpx_out_and_in(client, login, spot, begin):
+    inspector, leader = login("inspector001"), login("shiftleader1")
+    who = client.get("/api/me", headers=inspector).json()["id"]
+    other = client.get("/api/me", headers=login("inspector002")).json()["id"]
+    day = (begin + timedelta(hours=8)).date().isoformat()
+    send(client, inspector, walk(spot, begin))
+    file = client.get(f"/api/tracks/{who}/{day}/gpx?why=dispute", headers=leader)
+    assert file.headers["content-type"] == "application/gpx+xml"
+    assert file.content.count(b"<trkpt") == 30
+    for accepted in (30, 0):
+        told = client.post(f"/api/tracks/{other}/{day}/gpx?why=dispute", content=file.content, headers=leader).json()
+        assert (told["points"], told["left_out"], told["accepted"]) == (30, 0, accepted)
+    history = client.get(f"/api/tracks/{other}/{day}?why=dispute", headers=leader).json()
+    assert history["imported"] == 30
+    bad = client.post(f"/api/tracks/{other}/{day}/gpx?why=dispute", content=b"<kml/>", headers=leader)
+    assert (bad.status_code, bad.json()["code"]) == (422, "gpx_bad")
+    assert (
+        client.post(f"/api/tracks/{other}/{day}/gpx?why=dispute", content=b"x", headers=login("leader")).status_code
+        == 403
+    )
+
+
+def unpacked(values: list[int]) -> list[int]:
+    found, value = [], 0
+    for step in values:
+        value += step
+        found.append(value)
+    return found
+
+
+def test_a_replay_has_people_and_cases_as_they_were(client, login, spot, begin, database):
+    inspector, leader = login("inspector001"), login("shiftleader1")
+    who = client.get("/api/me", headers=inspector).json()["id"]
+    fixes = walk(spot, begin)
+    send(client, inspector, fixes[:12] + fixes[20:])
+    report = {"catalogue": "cjt214-2007", "category_kind": "event", "category_code": "0102", "description": "路面破损"}
+    made = client.post("/api/cases", json=report | {"lon": spot["lon"], "lat": spot["lat"]}, headers=inspector).json()
+    span = {"since": begin.isoformat(), "until": (datetime.now(UTC) + timedelta(seconds=5)).isoformat()}
+    asked = span | {"people": who, "why": "review"}
+    told = client.get("/api/replay", params=asked, headers=leader).json()
+    (person,) = told["people"]
+    assert unpacked(person["at"]) == [10 * i for i in (*range(12), *range(20, 30))]
+    assert unpacked(person["lon"]) == [round(f["lon"] * 1e6) for f in fixes[:12] + fixes[20:]]
+    assert person["breaks"] == [11, 21]
+    (case,) = told["cases"]
+    assert case["id"] == made["id"]
+    (second, mark, state) = case["marks"][0]
+    assert mark == "new"
+    assert told["states"][state]["status"] == "open"
+    assert 0 <= second <= (datetime.now(UTC) - begin).total_seconds()
+    before = client.get(
+        "/api/replay", params=asked | {"until": (begin + timedelta(seconds=60)).isoformat()}, headers=leader
+    )
+    assert before.json()["cases"] == []
+    assert unpacked(before.json()["people"][0]["at"]) == [0, 10, 20, 30, 40, 50]
+    coarse = client.get("/api/replay", params=asked, headers=login("leader")).json()["people"][0]
+    assert (coarse["exact"], len(set(unpacked(coarse["lon"]))) <= 3) == (False, True)
+    refused = client.get("/api/replay", params=span | {"people": who}, headers=leader)
+    assert refused.json()["code"] == "reason_unknown"
+    long = span | {"since": (begin - timedelta(days=2)).isoformat()}
+    assert client.get("/api/replay", params=long, headers=leader).json()["code"] == "span_refused"
+    with database.engine.begin() as tx:
+        looks = tx.execute(select(track_look.c.what, track_look.c.exact).order_by(track_look.c.id)).all()
+    assert looks == [("replay", True), ("replay", True), ("replay", False)]
+
+
+def test_coverage_over_http(client, login, spot, begin):
+    send(client, login("inspector001"), walk(spot, begin))
+    relay.patrolled()
+    day = (begin + timedelta(hours=8)).date().isoformat()
+    told = client.get("/api/coverage", params={"since": day, "until": day}, headers=login("leader")).json()
+    grid = next(one for one in told["grids"] if one["code"] == spot["facts"]["unit_grid_code"])
+    assert (grid["state"], grid["people"], told["waiting"]) == ("visited", 1, 0)
+    assert 0 < grid["seen"] <= grid["cells"]
+    wrong = client.get("/api/coverage", params={"since": day, "until": "2020-01-01"}, headers=login("leader"))
+    assert wrong.json()["code"] == "span_refused"
+
+
+# --- Marks at a moment ------------------------------------------------------------------------------------------
+
+OPEN: State = {"code": "a", "zh": "a", "en": "a", "stage": "handling", "status": "open"}
+STATES: list[State] = [OPEN | {"stage": "report"}, OPEN, OPEN | {"status": "closed"}]
+ZERO = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-50, 150), st.integers(0, 2)), min_size=1, max_size=5),
+    *[st.none() | st.integers(-50, 150)] * 3,
+    st.sampled_from(["case", "whistle"]),
+)
+def test_marks_over_time_are_the_mark_at_every_second(steps, yellow, due, handled, kind):
+    """Oracle: the mark asked anew for every second of the span."""
+
+    class Row:
+        pass
+
+    row, moment = Row(), lambda s: None if s is None else ZERO + timedelta(seconds=s)
+    row.kind, row.yellow_at, row.due_at, row.handled_at = kind, moment(yellow), moment(due), moment(handled)
+    events = [(moment(at), state) for at, state in steps]
+    told = track_replay.marks(row, events, STATES, ZERO, ZERO + timedelta(seconds=100))
+    for second in range(100):
+        at, state = ZERO + timedelta(seconds=second), None
+        for happened, one in events:
+            if happened > at:
+                break
+            state = one
+        expected = None if state is None else (track_replay.mark(row, STATES[state], at), state)
+        if due is not None and second == due:
+            continue  # late begins after the due moment, told with the next second
+        found = [(mark, state) for begin, mark, state in told if begin <= second]
+        assert (found[-1] if found else None) == expected, second
