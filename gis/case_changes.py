@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from gis import assignment, case_clock, case_tasks, errors, worktime
+from gis import assignment, case_clock, case_tasks, errors, people, worktime
 from gis.assignment import Choice
 from gis.case_rows import purpose_of
 from gis.db import Connection
@@ -133,6 +133,10 @@ def _assign(tx: Connection, row: Mapping[str, Any], step: Step, caller: Caller, 
         person = tx.execute(select(staff.c.name).where(staff.c.id == wanted, staff.c.active, ~staff.c.machine)).first()
         if person is None:
             raise errors.StaffUnknown(staff=str(wanted))
+        roles = people.by_id(tx, wanted).roles_on({**row, "assignee_id": wanted})
+        if roles.isdisjoint(step.state.owners or roles):
+            zh, en = "此人不能办理这个案件", "This person cannot act on the case"
+            raise errors.StaffUnknown(zh, en, staff=str(wanted), needs=list(step.state.owners))
         reasons = ({"zh": f"由{caller.name}指定", "en": f"Named by {caller.name}"},)
         return {"assignee_id": wanted, "assigned": Choice(wanted, person.name, reasons)}
     match step.action.assign:

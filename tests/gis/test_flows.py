@@ -338,6 +338,10 @@ def test_a_named_inspector_goes_and_one_who_left_cannot_be_named(tx, acceptor):
     tx.execute(update(staff).where(staff.c.id == gone).values(active=False))
     with pytest.raises(errors.StaffUnknown):
         act(tx, made.id, "verify", acceptor, inspector=str(gone))
+    handler = department_man(tx, row_of(tx, made.id).department_code)
+    for nobody in (acceptor, handler):
+        with pytest.raises(errors.StaffUnknown):
+            act(tx, made.id, "verify", acceptor, inspector=str(nobody.id))
     act(tx, made.id, "verify", acceptor, inspector=str(named))
     assert row_of(tx, made.id).assignee_id == named
     cases.act(tx, made.id, "verify_false", people.by_id(tx, named), {"reason": "现场没有"})
