@@ -85,7 +85,14 @@ def choose(tx: Connection, row: Mapping[str, Any], at: datetime) -> Choice | Non
 
 
 def candidates(tx: Connection, row: Mapping[str, Any], at: datetime) -> list[Candidate]:
-    """Active inspectors whose duty grid, village or town holds the case, and those of its village's other grids."""
+    """Active inspectors whose duty grid, village or town holds the case, and those of its village's other grids.
+
+    The latter only where they hold what is assigned to them: others could not even see it.
+    """
+    own = staff_role.alias()
+    holds = select(own.c.staff_id).where(
+        own.c.staff_id == staff_role.c.staff_id, own.c.role == "inspector", own.c.scope == "own"
+    )
     nearby = select(duty_grid.c.code).where(duty_grid.c.village_code == row["village_code"])
     grants = (
         select(
@@ -99,7 +106,8 @@ def candidates(tx: Connection, row: Mapping[str, Any], at: datetime) -> list[Can
             or_(
                 staff_role.c.scope == "town",
                 and_(staff_role.c.scope == "village", staff_role.c.scope_code == row["village_code"]),
-                and_(staff_role.c.scope == "duty_grid", staff_role.c.scope_code.in_(nearby)),
+                and_(staff_role.c.scope == "duty_grid", staff_role.c.scope_code == row["duty_grid_code"]),
+                and_(staff_role.c.scope == "duty_grid", staff_role.c.scope_code.in_(nearby), holds.exists()),
             ),
         )
         .group_by(staff_role.c.staff_id)

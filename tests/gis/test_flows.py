@@ -4,13 +4,24 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from gis import cases, deadlines, errors, events, measures, people, search
+from gis import assignment, cases, deadlines, errors, events, measures, people, search
 from gis.case_rows import Photo
 from gis.cases import Report
 from gis.rulebook import rulebook
-from gis.tables import case, case_event, case_task, department, measure_case, position_live, shift, staff
+from gis.tables import (
+    case,
+    case_event,
+    case_task,
+    department,
+    duty_grid,
+    measure_case,
+    position_live,
+    shift,
+    staff,
+    staff_role,
+)
 from gis.worktime import elapsed
 from tests.gis.test_cases import a_report, department_man, inspector_of, row_of, run, someone
 
@@ -329,6 +340,17 @@ def test_a_check_goes_to_the_best_inspector_with_the_reasons(tx, acceptor, leade
     act(tx, row.id, "check_fail", keeper, reason="未清净")
     assert row_of(tx, row.id).assignee_id is None
     assert tasks(tx, row.id, kind="result_check")[0].state == "done"
+
+
+def test_nobody_is_sent_who_could_not_see_the_case(tx, acceptor):
+    row = row_of(tx, cases.report(tx, acceptor, a_report(tx)).id)._mapping
+    now = datetime.now(UTC)
+    tx.execute(update(duty_grid).values(village_code=row["village_code"]))
+    assert {one.own_grid for one in assignment.candidates(tx, row, now)} == {True, False}
+    tx.execute(delete(staff_role).where(staff_role.c.role == "inspector", staff_role.c.scope == "own"))
+    left = assignment.candidates(tx, row, now)
+    assert left
+    assert all("inspector" in people.by_id(tx, one.id).roles_on(row) for one in left)
 
 
 def test_a_named_inspector_goes_and_one_who_left_cannot_be_named(tx, acceptor):
