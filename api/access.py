@@ -4,7 +4,7 @@ import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from threading import Lock
 from typing import Annotated, Any
 from weakref import WeakKeyDictionary
@@ -50,6 +50,8 @@ def _transaction(gate: Gate) -> Iterator[db.Connection]:
 
 # scope="function": the transaction ends before the answer is sent. Otherwise a failed commit would still answer 200.
 Tx = Annotated[db.Connection, Depends(_transaction, scope="function")]
+#: A day that has a day before and a day after, and lies where a town has business.
+Day = Annotated[date, Field(ge=date(1949, 10, 1), le=date(2999, 12, 31))]
 
 
 def token_of(headers: Any, cookies: Any) -> str | None:

@@ -99,6 +99,7 @@ def detail(
     now_doable = [a for a in doable if blocked(a, known) is None]
     return item(tx, book, row, now) | {
         "query_code": of["query_code"] if _hands_out(of, caller) else None,
+        "co_departments": of["co_departments"],
         "routing": of["routing"],
         "clock": dict(of["clock"])
         | {

@@ -1,7 +1,7 @@
 """Routes of cases: report, list, count, look at, act on; photos; the public's way in."""
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 from starlette.concurrency import run_in_threadpool
 
 from api import case_views, live, quarantine
-from api.access import Filtered, Throttle, Tx, allow, anyone
+from api.access import Day, Filtered, Throttle, Tx, allow, anyone
 from gis import cases, db, errors, files, geometry, intake_form, register, search
 from gis.case_rows import Photo
 from gis.cases import Report
@@ -49,7 +49,7 @@ class Commitment(BaseModel):
     """What of the form is handed in later, and until when."""
 
     fields: list[str] = Field(max_length=20)
-    until: date
+    until: Day
 
 
 class StaffReport(PublicReport):

@@ -1,6 +1,6 @@
 """Routes of the command centre's papers: hand-overs of a post and the duty log. For those who see the whole town."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from api import case_views, live
-from api.access import Tx, allow, aware, prove
+from api.access import Day, Tx, allow, aware, prove
 from api.shifts import excel
 from gis import db, duty_log, errors, files, handovers, shifts
 from gis.duty_log import Entry
@@ -176,8 +176,8 @@ def handover_of(found: Handover) -> dict[str, Any]:
 def entries(
     caller: Worker,
     tx: Tx,
-    day: date | None = None,
-    until: date | None = None,
+    day: Day | None = None,
+    until: Day | None = None,
     kind: Annotated[str, Query(max_length=20)] = "",
     q: Annotated[str, Query(max_length=100)] = "",
     cursor: Annotated[str, Query(max_length=100)] = "",
@@ -219,8 +219,8 @@ def write(body: Writing, caller: Worker, tx: Tx) -> dict[str, Any]:
 def export(
     caller: Worker,
     tx: Tx,
-    day: date,
-    until: date | None = None,
+    day: Day,
+    until: Day | None = None,
     kind: Annotated[str, Query(max_length=20)] = "",
     q: Annotated[str, Query(max_length=100)] = "",
 ) -> Response:

@@ -1,7 +1,7 @@
 """Routes of the grids' editor: the draft plan and its steps, what it asks of inspectors, publishing, withdrawing."""
 
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -10,7 +10,7 @@ import shapely
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from api.access import Tx, allow
+from api.access import Day, Tx, allow
 from gis import grid_drafts, people, register
 from gis.balance import spread
 from gis.db import Connection
@@ -138,7 +138,7 @@ class Draft(BaseModel):
     ``revision`` is of the draft that the sender saw, 0 for none.
     """
 
-    day: date
+    day: Day
     steps: Steps
     undone: Steps = Field(default_factory=list)
     revision: int = Field(0, ge=0)
@@ -148,12 +148,12 @@ class Publication(BaseModel):
     """Which revision to publish, from which day on, and why."""
 
     revision: int = Field(ge=1)
-    day: date
+    day: Day
     note: str = Field("", max_length=500)
 
 
 @router.get("/api/grid-plan")
-def plan(caller: Viewer, tx: Tx, day: date | None = None) -> dict[str, Any]:
+def plan(caller: Viewer, tx: Tx, day: Day | None = None) -> dict[str, Any]:
     """The draft, or without one the grids in force on ``day``: grids, duty grids, faults, the plan that waits.
 
     Shapes are told of grids that the plan changes; those of the others are at ``/api/grid-plan/shapes``.
@@ -162,7 +162,7 @@ def plan(caller: Viewer, tx: Tx, day: date | None = None) -> dict[str, Any]:
 
 
 @router.get("/api/grid-plan/shapes", dependencies=[allow("definition.view")])
-def shapes(tx: Tx, day: date) -> Response:
+def shapes(tx: Tx, day: Day) -> Response:
     """The unit grids in force on a day as GeoJSON, EPSG:4490."""
     start = grid_drafts.start_on(tx, day)
     found = {"type": "FeatureCollection", "features": [_feature(start, key) for key in start.cells]}

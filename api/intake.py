@@ -1,6 +1,6 @@
 """Routes of intake: what is known of a point, what may be the same problem, forms, guides, callers, codes."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, FiniteFloat
 
 from api import case_views
-from api.access import Throttle, Tx, allow, anyone
+from api.access import Day, Throttle, Tx, allow, anyone
 from gis import errors, forms, geometry, guides, intake, intake_form, people, personal, search
 from gis.intake import Asked
 from gis.people import Caller
@@ -183,7 +183,7 @@ class Block(BaseModel):
 
     phone: str = Field(min_length=5, max_length=30)
     reason: str = Field(min_length=2, max_length=500)
-    until: date
+    until: Day
 
 
 @router.get("/api/intake/exceptions")

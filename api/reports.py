@@ -5,7 +5,7 @@ What is kept tells of the whole town and is shown to who sees all of it; a fresh
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from api import case_views, live
-from api.access import Tx, allow
+from api.access import Day, Tx, allow
 from api.centre import whole_town
 from api.shifts import excel
 from gis import balance, running_report, search
@@ -52,11 +52,11 @@ class Keeping(BaseModel):
 
     id: UUID
     period: Kind
-    day: date
+    day: Day
 
 
 @router.get("/api/reports/preview")
-def preview(caller: Viewer, tx: Tx, period: Kind, day: date) -> dict[str, Any]:
+def preview(caller: Viewer, tx: Tx, period: Kind, day: Day) -> dict[str, Any]:
     """The report of the period of ``day``, over the cases the caller may see."""
     now = datetime.now(UTC)
     return _told(tx, caller, running_report.make(tx, caller, period, day, now), now)

@@ -1,7 +1,7 @@
 """Routes of the duty calendar: shifts, gaps, planning, copying, swapping, Excel in and out, important times."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.access import Tx, allow, aware, signed_in
+from api.access import Day, Tx, allow, aware, signed_in
 from gis import db, duty, errors, shift_sheet, shifts
 from gis.people import Caller
 from gis.search import ZONE
@@ -58,8 +58,8 @@ class Change(BaseModel):
 class Copy(BaseModel):
     """Any day of the week to copy and of the week to fill; no roles means all."""
 
-    week: date
-    target: date
+    week: Day
+    target: Day
     roles: list[str] = Field(default_factory=list, max_length=20)
 
 
@@ -74,14 +74,14 @@ class SpecialPeriod(BaseModel):
     """An important time and the posts it asks for: ``role, count, from, hours, days, per, spell`` of a duty plan."""
 
     name: str = Field(min_length=1, max_length=100)
-    starts_on: date
-    ends_on: date
+    starts_on: Day
+    ends_on: Day
     posts: list[dict[str, Any]] = Field(max_length=50)
     note: str = Field("", max_length=1000)
 
 
 @router.get("/api/shifts")
-def calendar(caller: Worker, tx: Tx, since: date, until: date) -> dict[str, Any]:
+def calendar(caller: Worker, tx: Tx, since: Day, until: Day) -> dict[str, Any]:
     """The days ``since`` to ``until``, both included: shifts, kinds of days, gaps, warnings, important times."""
     if not timedelta() <= until - since <= _LONGEST_VIEW:
         raise errors.BadFilter(parameter="until", value=until.isoformat(), why="before since, or over two months later")
@@ -96,7 +96,7 @@ def calendar(caller: Worker, tx: Tx, since: date, until: date) -> dict[str, Any]
 
 
 @router.get("/api/shifts/mine")
-def mine(caller: Annotated[Caller, signed_in()], tx: Tx, since: date, until: date) -> dict[str, Any]:
+def mine(caller: Annotated[Caller, signed_in()], tx: Tx, since: Day, until: Day) -> dict[str, Any]:
     """My own shifts on the days ``since`` to ``until``, both included."""
     begin, end = shifts.midnight(since), shifts.midnight(until + timedelta(days=1))
     return {"shifts": [shift_of(row) for row in shifts.listed(tx, begin, end, caller.id)]}
@@ -159,7 +159,7 @@ def swap(body: Swap, caller: Planner, tx: Tx) -> dict[str, Any]:
 
 
 @router.get("/api/shifts/export")
-def export(caller: Worker, tx: Tx, since: date, until: date) -> Response:
+def export(caller: Worker, tx: Tx, since: Day, until: Day) -> Response:
     """The shifts that touch the days ``since`` to ``until`` as a workbook that the import takes."""
     begin, end = shifts.midnight(since), shifts.midnight(until + timedelta(days=1))
     rows = shift_sheet.rows_of(shifts.listed(tx, begin, end), shift_sheet.role_names(tx))

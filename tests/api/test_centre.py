@@ -230,3 +230,21 @@ def test_the_papers_are_for_the_centre_alone(client, login):
         ("/api/reports", {"id": str(uuid4()), "period": "day", "day": str(DAY)}),
     ):
         assert client.post(path, json=body, headers=village).json()["detail"] == {"scope": "town"}
+
+
+def test_a_day_without_a_next_one_is_refused_everywhere(client, login):
+    """The ends of the calendar, in whatever asks for a day: in words, never as a failure."""
+    headers = login("leader")
+    asked = 0
+    for path, ways in client.get("/openapi.json").json()["paths"].items():
+        for told in ways.get("get", {}).get("parameters", []):
+            days = [one for one in told["schema"].get("anyOf", [told["schema"]]) if one.get("format") == "date"]
+            if not days or "{" in path:
+                continue
+            others = {one["name"]: "2026-01-01" for one in ways["get"]["parameters"] if one["required"]}
+            others |= {"period": "day"} if "period" in others else {}
+            for day in ("0001-01-01", "9999-12-31"):
+                answer = client.get(path, params=others | {told["name"]: day}, headers=headers)
+                assert answer.status_code in (400, 422), (path, told["name"], day, answer.status_code)
+                asked += 1
+    assert asked >= 20

@@ -92,6 +92,8 @@ def test_a_step_is_drawn_mended_tried_published_and_old_cases_are_moved(town: To
     figures = page.get_by_test_id("figures")
     expect(figures).to_have_attribute("data-cases", "1")
     expect(figures).to_have_attribute("data-same", "0")
+    expect(page.get_by_test_id("simulation")).to_contain_text("草稿的去向不同")
+    expect(page.get_by_test_id("simulation")).not_to_contain_text("{")
 
     page.get_by_test_id("publish").click()
     page.get_by_test_id("note").fill("立案后复核")

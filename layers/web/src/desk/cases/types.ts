@@ -56,6 +56,8 @@ export interface Link {
 
 export interface CaseFile extends CaseDetail {
   actions: Action[]
+  /** Codes: who helps by the duty list or was asked to. */
+  co_departments: string[]
   tasks: Task[]
   links: Link[]
   codes: { channel: string; code: string }[]

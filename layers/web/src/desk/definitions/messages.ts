@@ -96,6 +96,7 @@ export const definitions = {
   'audit.idle.what': ['这些规则不决定任何案件：更具体的规则都先占了，或者区域不在镇内。', 'These rules decide no case: more specific ones take all of theirs, or their area is not in the town.'],
 
   'replay.what': ['把草稿用在已经上报的案件上：与现行清单相比，哪些会换部门。只看您能看到的案件。', 'The draft on cases that were reported: which would go to another department than by the list in force. Only cases you may see.'],
+  'replay.blind': ['推演要看案件，您的角色看不到案件。请能看案件的同事（如值班长、领导）打开本页：草稿是共用的。', 'Replay needs sight of cases, and your role has none. Ask a colleague who has it (a shift leader, a leader) to open this page: the draft is shared.'],
   'replay.days': ['近 {n} 日', 'Last {n} days'],
   'replay.cases': ['案件', 'Cases'],
   'replay.moved': ['会换部门', 'Would move'],

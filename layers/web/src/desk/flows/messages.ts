@@ -217,7 +217,8 @@ export const flows = {
   'flow.n_minutes': ['{n} 分钟', '{n} min'],
   'flow.n_hours': ['{n} 小时', '{n} h'],
   'flow.n_days': ['{n} 天', '{n} days'],
-  'flow.deviation.leads_elsewhere': ['原来到“{past}”，草稿到“{draft}”', 'led to {past}, in the draft to {draft}'],
+  'flow.deviation.leads_elsewhere': ['草稿的去向不同', 'Leads elsewhere'],
+  'flow.deviation.elsewhere': ['原来到“{past}”，草稿到“{draft}”', 'led to {past}, in the draft to {draft}'],
   'flow.deviation.action_unknown': ['草稿中没有这个操作', 'The draft has no such action'],
   'flow.deviation.state_forbids': ['草稿在这个状态不允许', 'Not from this state'],
   'flow.deviation.role_forbids': ['草稿不允许这个角色', 'Not for this role'],
@@ -229,7 +230,7 @@ export const flows = {
 
   'flow.moves': ['案件迁移', 'Moves'],
   'flow.moves_none': ['还没有迁移过。发布新版本后，可把旧版本上的案件迁过来。', 'Nothing was moved yet. After publishing a version, the cases on older ones can be moved to it.'],
-  'flow.move_title': ['迁移在办案件 · {code}', 'Move running cases · {code}'],
+  'flow.move_title': ['迁移在办案件 · {name}', 'Move running cases · {name}'],
   'flow.move_lead': ['在办案件留在它开始时的版本上，除非在这里迁移。每件案件单独处理并留下记录；计时不变；已办结的不动；没有对应状态的留在原处。', 'Running cases stay on the version they began with unless they are moved here. Each is moved by itself and on record; clocks go on; ended ones are left alone; those without a counterpart stay.'],
   'flow.move_none': ['没有案件需要迁移：在办案件都在这个版本上。', 'Nothing to move: all running cases are on this version.'],
   'flow.move_from': ['从', 'From'],

@@ -75,6 +75,7 @@ export const intake = {
   'intake.plan.closing': ['结案条件', 'Closing condition'],
   'intake.similar': ['相似案件', 'Similar cases'],
   'intake.similar.rule': ['{m} 米、{h} 小时以内', 'within {m} m and {h} h'],
+  'intake.similar.empty': ['选好位置后，这里列出附近可能是同一件事的案件', 'Choose a place; open cases near that may be the same appear here'],
   'intake.similar.none': ['附近没有在办的相似案件', 'No similar open case near'],
   'intake.why.component': ['同一部件', 'Same component'],
   'intake.why.category': ['同一类别', 'Same category'],
