@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Body, Query, Response
 
-from api.access import Tx, allow, aware
+from api.access import Day, Tx, allow, aware
 from gis import errors, gpx, patrol, people, track_intake, track_looks, track_replay, track_rules
 from gis.people import Caller
 
@@ -31,7 +31,7 @@ def rule(caller: Annotated[Caller, allow("case.view")], tx: Tx) -> dict[str, Any
 
 
 @router.get("/api/tracks/people")
-def persons(caller: Annotated[Caller, allow("track.view")], tx: Tx, day: date) -> dict[str, Any]:
+def persons(caller: Annotated[Caller, allow("track.view")], tx: Tx, day: Day) -> dict[str, Any]:
     """Whom the caller may look at, and whether they sent anything that day."""
     return {"items": [dict(row._mapping) for row in track_looks.people(tx, caller, day)]}
 
@@ -56,7 +56,7 @@ def _look(row: Any) -> dict[str, Any]:
 
 
 @router.get("/api/tracks/mine/{day}")
-def mine(caller: Annotated[Caller, allow("position.send")], tx: Tx, day: date) -> dict[str, Any]:
+def mine(caller: Annotated[Caller, allow("position.send")], tx: Tx, day: Day) -> dict[str, Any]:
     """My own day, exactly."""
     assert caller.id is not None  # whoever holds a permission by login has an id
     return track_looks.history(tx, track_looks.look(tx, caller, caller.id, day, "history", ""), day)
@@ -64,7 +64,7 @@ def mine(caller: Annotated[Caller, allow("position.send")], tx: Tx, day: date) -
 
 @router.get("/api/tracks/{staff_id}/{day}")
 def history(
-    caller: Annotated[Caller, allow("track.view")], tx: Tx, staff_id: UUID, day: date, why: Why = "", note: Note = ""
+    caller: Annotated[Caller, allow("track.view")], tx: Tx, staff_id: UUID, day: Day, why: Why = "", note: Note = ""
 ) -> dict[str, Any]:
     """A person's day, as exactly as the caller may see it; the look is recorded."""
     return track_looks.history(tx, track_looks.look(tx, caller, staff_id, day, "history", why, note), day)
@@ -72,7 +72,7 @@ def history(
 
 @router.get("/api/tracks/{staff_id}/{day}/gpx")
 def export(
-    caller: Annotated[Caller, allow("track.exact")], tx: Tx, staff_id: UUID, day: date, why: Why = "", note: Note = ""
+    caller: Annotated[Caller, allow("track.exact")], tx: Tx, staff_id: UUID, day: Day, why: Why = "", note: Note = ""
 ) -> Response:
     """A person's exact day as GPX; the look is recorded."""
     seen = track_looks.look(tx, caller, staff_id, day, "gpx", why, note)
@@ -91,7 +91,7 @@ def take_in(
     caller: Annotated[Caller, allow("track.import")],
     tx: Tx,
     staff_id: UUID,
-    day: date,
+    day: Day,
     why: Why = "",
     note: Note = "",
 ) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def take_in(
 def coverage(
     caller: Annotated[Caller, allow("statistics.view")],
     tx: Tx,
-    since: date,
-    until: date,
+    since: Day,
+    until: Day,
 ) -> dict[str, Any]:
     """What was seen of every unit grid and duty grid, the longest unvisited first."""
     if not timedelta(0) <= until - since <= _LONGEST:

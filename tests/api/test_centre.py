@@ -232,8 +232,8 @@ def test_the_papers_are_for_the_centre_alone(client, login):
         assert client.post(path, json=body, headers=village).json()["detail"] == {"scope": "town"}
 
 
-def test_a_day_without_a_next_one_is_refused_everywhere(client, login):
-    """The ends of the calendar, in whatever asks for a day: in words, never as a failure."""
+def test_the_ends_of_the_calendar_are_no_failure_anywhere(client, login):
+    """Days without one before or after, in whatever asks for a day: an answer or a refusal in words."""
     headers = login("leader")
     asked = 0
     for path, ways in client.get("/openapi.json").json()["paths"].items():
@@ -245,6 +245,6 @@ def test_a_day_without_a_next_one_is_refused_everywhere(client, login):
             others |= {"period": "day"} if "period" in others else {}
             for day in ("0001-01-01", "9999-12-31"):
                 answer = client.get(path, params=others | {told["name"]: day}, headers=headers)
-                assert answer.status_code in (400, 422), (path, told["name"], day, answer.status_code)
+                assert answer.status_code < 500, (path, told["name"], day, answer.text)
                 asked += 1
     assert asked >= 20

@@ -26,7 +26,7 @@ export const COLUMNS: readonly Column[] = [
   { code: 'village', title: 'filter.village', width: 5.5, grow: 0.5, rank: 6, exported: 'village' },
   { code: 'address', title: 'list.column.address', width: 9, grow: 2, rank: 10, exported: 'address' },
   { code: 'department', title: 'filter.department', width: 7, grow: 1, rank: 7, exported: 'department' },
-  { code: 'state', title: 'filter.state', width: 5.25, grow: 0.5, rank: 5, exported: 'state' },
+  { code: 'state', title: 'filter.state', width: 5.25, grow: 1.5, rank: 5, exported: 'state' },
   { code: 'severity', title: 'filter.severity', width: 4.5, grow: 0, rank: 11, exported: 'severity' },
   { code: 'channel', title: 'filter.channel', width: 5, grow: 0, rank: 9, exported: 'channel' },
   { code: 'reported', title: 'detail.reported', width: 6, grow: 0, rank: 8, exported: 'reported' },
