@@ -218,6 +218,7 @@ export const definitions = {
   'definition.kind.role': ['角色权限', 'Roles'],
   'definition.kind.layer': ['地图图层', 'Map layers'],
   'definition.kind.binding': ['流程绑定', 'Workflow bindings'],
+  'definition.kind.basemap': ['底图', 'Basemaps'],
   'definition.kind.form': ['表单', 'Forms'],
   'definition.kind.campaign': ['专项行动', 'Campaigns'],
   'definition.kind.duty_plan': ['值班要求', 'Duty plans'],
