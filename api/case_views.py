@@ -96,7 +96,8 @@ def detail(
     doable = available(flow, of, caller.roles_on(of)) if "case.act" in caller.permissions else []
     guarded = {name for action in doable for name in action.guard_names}
     known = case_changes.facts(tx, of, guarded, now)
-    now_doable = [a for a in doable if blocked(a, known) is None]
+    hindrances = {a.code: _hindrance(a, known) for a in doable}
+    now_doable = [a for a in doable if hindrances[a.code] is None]
     return item(tx, book, row, now) | {
         "query_code": of["query_code"] if _hands_out(of, caller) else None,
         "co_departments": of["co_departments"],
@@ -122,7 +123,7 @@ def detail(
         "codes": [{"channel": r.channel, "code": r.code} for r in register.codes(tx, of["id"])],
         "closing_conditions": _closing_conditions(tx, book, of),
         "events": [_event(e, names) for e in events],
-        "actions": [action(a, blocked(a, known)) for a in doable],
+        "actions": [action(a, hindrances[a.code]) for a in doable],
         "attachments": [
             {
                 "sha256": a.sha256.hex(),
@@ -140,6 +141,12 @@ def _hands_out(of: Mapping[str, Any], caller: Caller) -> bool:
     """Whether the caller may read out the query code: with it anybody answers and rates in the reporter's place."""
     mine = caller.id is not None and caller.id == of["reporter_id"]
     return mine or "personal.unmask" in caller.permissions
+
+
+def _hindrance(doable: Action, known: Mapping[str, Any]) -> Label | None:
+    """Why an action can not be done now whatever is entered: photos that it asks for itself may be what is missing."""
+    brings = {f"{purpose}_photos" for purpose in case_changes.photos_asked(doable)}
+    return blocked(doable, known) if brings.isdisjoint(doable.guard_names) else None
 
 
 def receipt(made: Receipt) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def facts(
     return found
 
 
+def photos_asked(action: Action) -> set[str]:
+    """The purposes of the photos that an action has fields for."""
+    return {purpose_of(each.name) for each in action.fields if each.type == "photo"}
+
+
 def photos_given(action: Action, payload: Mapping[str, Any]) -> dict[str, int]:
     """How many photos a payload brings, by purpose; it may still be wrong otherwise."""
     found: dict[str, int] = {}

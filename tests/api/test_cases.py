@@ -5,15 +5,17 @@ import io
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from api import live
 from gis import db, events, people
 from gis.points import CaseStore
 from gis.search import CaseFilter
+from gis.tables import case, staff, staff_role
 
 PROBLEM = "application/problem+json"
 
@@ -78,6 +80,41 @@ def test_a_case_goes_through_its_flow_by_the_actions_the_api_offers(client, logi
     assert client.get(handled["attachments"][0]["url"], headers=leader).content == photo
     assert client.get(f"/api/media/{digest}?case={uuid4()}", headers=leader).status_code == 404
     assert [e["action"] for e in handled["events"]] == ["handle", "dispatch", "file", "accept", "report"]
+
+
+def test_the_photo_a_closing_lacks_can_come_with_the_closing(client, login, spot):
+    people = {name: login(name) for name in ("acceptor1", "shiftleader1", "dispatcher1")}
+    made = client.post("/api/cases", json=a_report(spot), headers=people["acceptor1"]).json()
+    url = f"/api/cases/{made['id']}"
+    with db.transaction() as tx:
+        row = tx.execute(select(case.c.duty_grid_code).where(case.c.id == UUID(made["id"]))).one()
+        held = select(staff.c.username).join(staff_role, staff_role.c.staff_id == staff.c.id)
+        inspector = tx.execute(held.where(staff_role.c.scope_code == row.duty_grid_code).limit(1)).scalar_one()
+    people["manager"], people["inspector"] = login(f"manager_{made['department']['code']}"), login(inspector)
+
+    def take(who, action, **payload):
+        return client.post(f"{url}/actions", json={"action": action, "payload": payload}, headers=people[who])
+
+    way = (("acceptor1", "accept"), ("shiftleader1", "file"), ("dispatcher1", "dispatch"), ("manager", "handle"))
+    for who, action in way:
+        answer = take(who, action, **({"result": "已清理"} if action == "handle" else {}))
+        assert answer.status_code == 200, answer.text
+    for who in ("shiftleader1", "dispatcher1"):
+        offered = [a["action"] for a in client.get(url, headers=people[who]).json()["actions"] if a["primary"]]
+        if offered:
+            assert take(who, offered[0]).status_code == 200
+    assert take("inspector", "check_pass").status_code == 200
+    detail = client.get(url, headers=people["shiftleader1"]).json()
+    closing = next(a for a in detail["actions"] if a["action"] == "close")
+    assert closing["blocked"] is None
+    chosen = detail["closing_conditions"][0]["code"] if detail["closing_conditions"] else ""
+    refused = take("shiftleader1", "close", closing_condition=chosen)
+    assert (refused.status_code, refused.json()["code"]) == (422, "guard_refuses")
+    photo = a_photo("green")
+    digest = hashlib.sha256(photo).hexdigest()
+    assert client.put(f"/api/media/{digest}", content=photo, headers=people["shiftleader1"]).status_code == 200
+    closed = take("shiftleader1", "close", closing_condition=chosen, photos=[digest])
+    assert (closed.status_code, closed.json()["status"]) == (200, "closed"), closed.text
 
 
 def test_the_public_reports_without_a_login_and_follows_by_code(client, spot):
