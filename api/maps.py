@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Response
 from api.access import Filtered, Tx, allow
 from gis import people
 from gis.people import Caller
+from layers import folium_map
 
 router = APIRouter(tags=["maps"])
 
@@ -21,8 +22,6 @@ def stand_alone(
     language: Annotated[str, Query(pattern="^(zh|en)$")] = "zh",
 ) -> Response:
     """A map of these cases as one HTML file that opens without a network."""
-    from layers import folium_map  # with folium 20 MB that a process drawing tiles has no use for
-
     now = datetime.now(UTC)
     html = folium_map.case_map(tx, caller, wanted, now, shade, language)
     people.record(tx, caller.id, caller.name, "export.map", "ok", {"filter": wanted.query()})
