@@ -89,7 +89,7 @@ def changes(
     tags = action.field("tags")
     if tags is not None and tags.name in step.payload:
         found["tags"] = sorted(set(step.payload[tags.name]))
-    _check_values(tx, book, row, step, at)
+    check_values(tx, book, row, step, at)
     found |= _assign(tx, {**row, **found}, step, caller, at)
     helpers = case_tasks.holders(step, {**row, **found})
     check_departments(tx, helpers)
@@ -166,8 +166,11 @@ def wake_at(step: Step, row: Mapping[str, Any], at: datetime, calendar: Calendar
     return _moment(str(told)) if told else None
 
 
-def _check_values(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step, at: datetime) -> None:
-    """What only the town knows of a step's values: how far a date may lie ahead, which conditions a category has."""
+def check_values(tx: Connection, book: Rulebook, row: Mapping[str, Any], step: Step, at: datetime) -> None:
+    """What only the town knows of a step's values: how far a date may lie ahead, which conditions a category has.
+
+    Raises ``DateRefused``, ``ConditionUnknown``.
+    """
     for each in step.action.fields:
         value = step.payload.get(each.name)
         if value is None:

@@ -384,9 +384,11 @@ def _open(
 def _more(tx: Connection, book: Rulebook, sent: Report, facts: Mapping[str, Any], step: Step) -> dict[str, Any]:
     """What few reports bring beside the columns of all: a parent, marks, facts, a timer, helping departments.
 
-    Asked before anything is written: whatever it refuses leaves nothing behind. Raises ``DepartmentUnknown``.
+    Asked before anything is written: whatever it refuses leaves nothing behind. Raises
+    ``DepartmentUnknown`` and what ``check_values`` does.
     """
     at = facts["reported_at"]
+    case_changes.check_values(tx, book, facts, step, at)
     found: dict[str, Any] = dict.fromkeys(step.action.marks, at)
     found |= {"parent_id": sent.parent_id} if sent.parent_id else {}
     found |= {"facts": step.kept} if step.kept else {}

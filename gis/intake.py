@@ -231,7 +231,7 @@ def _told(tx: Connection, book: Rulebook, made: Plan, at: PlaceFacts) -> dict[st
         "co_departments": [_named(code, names) for code in routing.co_departments],
         "rule_id": routing.rule_id,
         "trace": list(routing.trace),
-        "workflow": {"code": flow.code, "name": dict(flow.name)},
+        "workflow": {"code": flow.code, "name": dict(flow.name), "asks": [f.name for f in flow.start.fields]},
         "due_at": made.due_at,
         "limit": worktime.in_words(made.condition.limits[at.area_class]),
     }

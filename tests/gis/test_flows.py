@@ -391,8 +391,59 @@ def test_what_was_mended_on_the_spot_is_only_reviewed(tx, leader):
     assert (row.workflow, row.state) == ("fast", "reviewing")
     assert row.accepted_at == row.filed_at == row.reported_at
     assert cases.report(tx, inspector, Report(**{**vars(a_report(tx, **sent)), "id": made.id})).duplicate
-    act(tx, made.id, "close", leader)
+    with pytest.raises(errors.FieldMissing):
+        act(tx, made.id, "close", leader)
+    act(tx, made.id, "close", leader, closing_condition=a_condition(tx, row))
     assert row_of(tx, made.id).status == "closed"
+
+
+def a_condition(tx, row):
+    return rulebook(tx).filing_standard.condition(row.category_kind, row.category_code).code
+
+
+def test_who_mended_it_may_name_the_closing_condition_and_the_review_still_chooses(tx, leader, dispatcher):
+    inspector = someone(tx, "inspector001")
+
+    def mended(**more):
+        payload = {"result": "已扶正", "photos_after": PROOF, **more}
+        return cases.report(tx, inspector, a_report(tx, self_handled=True, payload=payload, photos_after=(AFTER,)))
+
+    with pytest.raises(errors.ConditionUnknown):
+        mended(closing_condition="没有这一条")
+    plain = row_of(tx, mended().id)
+    condition = a_condition(tx, plain)
+    row = row_of(tx, mended(closing_condition=condition).id)
+    assert (row.facts["closing_condition"], row.status) == (condition, "open")
+    with pytest.raises(errors.FieldMissing):
+        act(tx, row.id, "close", leader)
+    act(tx, row.id, "convert", leader, reason="没有扶正")
+    act(tx, row.id, "dispatch", dispatcher)
+    act(tx, row.id, "handle", department_man(tx, row.department_code), result="已扶正")
+    checker = inspector_of(tx, row.duty_grid_code)
+    with pytest.raises(errors.FieldMissing):
+        cases.act(tx, row.id, "check_pass", checker, {"photos": PROOF}, photos=[AFTER])
+    cases.act(tx, row.id, "check_pass", checker, {"photos": PROOF, "closing_condition": condition}, photos=[AFTER])
+    assert row_of(tx, row.id).status == "closed"
+
+
+def test_what_was_mended_is_not_closed_without_a_photo_of_it(tx, leader):
+    payload = {"result": "已扶正", "photos_after": PROOF}
+    made = cases.report(tx, someone(tx, "inspector001"), a_report(tx, self_handled=True, payload=payload))
+    with pytest.raises(errors.GuardRefuses):  # named, but never sent
+        act(tx, made.id, "close", leader, closing_condition=a_condition(tx, row_of(tx, made.id)))
+
+
+@pytest.mark.parametrize("code", ["standard", "fast"])
+def test_nobody_but_a_leader_by_force_closes_without_a_condition(tx, code):
+    flow = rulebook(tx).workflows[code]
+    endings = {
+        a.code: a.field("closing_condition")
+        for a in flow.actions.values()
+        if a.target != "=" and flow.states[a.target].status == "closed"
+        if a.roles != {"system"} and any(flow.states[s].status == "open" for s in a.sources)
+    }
+    assert {c for c, field in endings.items() if field is None or not field.required} <= {"force_close"}
+    assert len(endings) >= 2
 
 
 def test_an_order_of_the_hotline_runs_to_the_call_back(tx, acceptor, leader, dispatcher):

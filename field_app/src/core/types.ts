@@ -127,6 +127,7 @@ export interface CaseDetail extends CaseItem {
   reporter: string
   // A case kept by an older app lacks these.
   tasks?: CaseTask[]
+  facts?: Record<string, unknown>
   closing_conditions?: { code: string; text: string; closing: string }[]
 }
 

@@ -213,12 +213,14 @@ const field = (name: string, type: Field['type'], required = false): Field => ({
 const dispatch = { fields: [field('department', 'department'), field('note', 'text', true), field('n', 'number'), field('photos', 'photo', true), field('helpers', 'departments')] }
 
 describe('the fields of an action', () => {
-  const file = { department: { code: 'D02', name: '城管科' }, assignee: null, tags: ['专项'] }
+  const file = { department: { code: 'D02', name: '城管科' }, assignee: null, tags: ['专项'], facts: { closing_condition: '2', gone: '9' }, closing_conditions: ['1', '2'].map((code) => ({ code, text: code, closing: '' })) }
   it('begin with what is known: the routed department where it may be left as it is, no other', () => {
     expect(initial(field('department', 'department'), file)).toBe('D02')
     expect(initial(field('department', 'department', true), file)).toBe('')
     expect(initial(field('tags', 'tags'), file)).toEqual(['专项'])
     expect(initial(field('helpers', 'departments'), file)).toEqual([])
+    expect(initial(field('closing_condition', 'closing_condition'), file)).toBe('2')
+    expect(initial(field('gone', 'closing_condition'), file)).toBe('')
   })
   it('name what is missing and what is no number', () => {
     const draft = { values: { note: '  ', n: 'zwei' }, shots: { photos: [] } }

@@ -6,13 +6,18 @@ import type { Action, CaseFile, Field } from './types'
 const LISTS = new Set(['departments', 'tags'])
 
 /** What a field begins with: what the case already knows, so that nobody types it again. */
-export function initial(field: Field, file: Pick<CaseFile, 'department' | 'assignee' | 'tags'>): unknown {
+export function initial(field: Field, file: Pick<CaseFile, 'department' | 'assignee' | 'tags' | 'facts' | 'closing_conditions'>): unknown {
   switch (field.type) {
     case 'department':
       // Where one must be named, another one is meant.
       return field.required ? '' : (file.department?.code ?? '')
     case 'tags':
       return [...(file.tags ?? [])]
+    case 'closing_condition': {
+      // What who handled it said already; the step only confirms it.
+      const said = file.facts[field.name]
+      return file.closing_conditions.some((one) => one.code === said) ? said : ''
+    }
     case 'departments':
       return []
     case 'scores':

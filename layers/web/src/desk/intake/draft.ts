@@ -26,6 +26,8 @@ export interface Draft {
   formShots: Record<string, Shot[]>
   tags: string[]
   selfHandled: boolean
+  /** The closing condition that who mended it says is met; '' leaves it to the review. */
+  closing: string
   result: string
   shotsAfter: Shot[]
   promised: string[]
@@ -53,6 +55,7 @@ export const blank = (channel = 'patrol'): Draft => ({
   formShots: {},
   tags: [],
   selfHandled: false,
+  closing: '',
   result: '',
   shotsAfter: [],
   promised: [],
@@ -131,6 +134,6 @@ export function toReport(draft: Draft, catalogue: string): Record<string, unknow
     form,
     tags: draft.tags,
     ...(draft.promised.length && draft.promiseUntil && { commitment: { fields: draft.promised, until: draft.promiseUntil } }),
-    ...(draft.selfHandled && { self_handled: true, payload: { result: draft.result.trim(), photos_after: draft.shotsAfter.map((shot) => shot.sha256) } }),
+    ...(draft.selfHandled && { self_handled: true, payload: { result: draft.result.trim(), photos_after: draft.shotsAfter.map((shot) => shot.sha256), ...(draft.closing && { closing_condition: draft.closing }) } }),
   }
 }

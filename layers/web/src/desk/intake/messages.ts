@@ -59,6 +59,7 @@ export const intake = {
   'intake.caller.blocked': ['在拦截名单至 {until}：{reason}。只受理紧急险情。', 'Blocked until {until}: {reason}. Only danger is taken.'],
   'intake.caller.promised': ['承诺补交至 {until}：{reason}', 'Promised until {until}: {reason}'],
   'intake.tags': ['专项行动', 'Special actions'],
+  'intake.self.closing': ['由复核人选择', 'Left to the review'],
   'intake.self': ['自处理（已当场解决，只需复核）', 'Handled on the spot (only to be reviewed)'],
   'intake.self.result': ['处理情况', 'What was done'],
   'intake.self.photos': ['处理后照片', 'Photos after'],

@@ -51,7 +51,8 @@ export interface Plan {
   co_departments: Named[]
   rule_id: string
   trace: string[]
-  workflow: { code: string; name: Two }
+  /** `asks`: the names of the fields its report has. */
+  workflow: { code: string; name: Two; asks: string[] }
   due_at: string | null
   limit: Two
 }
