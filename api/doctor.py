@@ -17,7 +17,7 @@ from rich.markup import escape
 from api import servers
 from api.servers import Trouble
 from api.up import Home, address, port_free
-from gis import backlog, db, events, inventory, schema
+from gis import backlog, db, events, inventory, schema, stuck_timers
 from gis.errors import Problem
 from gis.settings import ROOT, settings
 
@@ -160,6 +160,13 @@ def _deliveries() -> str:
     return words
 
 
+def _deadlines() -> str:
+    stuck = _asked(stuck_timers.count)
+    if stuck:
+        raise Missing(f"{stuck} cases whose limit or timer could not act; GET /api/jobs says why", needed=False)
+    return "none stuck"
+
+
 def _town() -> str:
     found = _asked(inventory.take)
     if found.town is None:
@@ -190,6 +197,7 @@ _CHECKS: dict[str, Callable[[], str]] = {
     "Definitions": _definitions,
     "Feed": _feed,
     "Deliveries": _deliveries,
+    "Deadlines": _deadlines,
 }
 
 

@@ -57,8 +57,8 @@ def _geometry(kind: str, *, nullable: bool = False) -> Column[object]:
     return Column("geom", Geometry(kind, srid=SRID, spatial_index=False), nullable=nullable)
 
 
-def _time(name: str, *, nullable: bool = True) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
+def _time(name: str, *, nullable: bool = True, comment: str | None = None) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, comment=comment)
 
 
 def _now(name: str) -> Column[object]:
@@ -793,6 +793,20 @@ delivery = Table(
     Column("error", Text),
     Index("ix_delivery_next", "consumer", "id", postgresql_where=text("not dead")),
     comment="what a consumer still has to take; written with the event, deleted when done",
+)
+
+stuck_timer = Table(
+    "stuck_timer",
+    metadata,
+    Column("case_id", Uuid, primary_key=True),
+    Column("kind", Text, primary_key=True, comment="overdue | timer"),
+    _time("due_at", nullable=False, comment="the limit or timer of the case it was for"),
+    Column("attempts", Integer, nullable=False),
+    _time("since", nullable=False, comment="of the first refusal"),
+    _time("next_at", nullable=False),
+    Column("error", Text, nullable=False),
+    CheckConstraint("kind in ('overdue','timer')", name="kind"),
+    comment="what time alone should have done with a case and was refused; deleted when done or no longer due",
 )
 
 attachment = Table(

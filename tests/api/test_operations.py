@@ -1,10 +1,11 @@
 """Operators see what is stuck and what was refused, and say what becomes of it."""
 
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
-from gis import db
+from gis import db, deadlines
 from gis.tables import audit, case, delivery, quarantine, unit_grid
 
 
@@ -22,9 +23,39 @@ def test_dead_deliveries_are_seen_and_replayed_by_the_administrator_alone(client
     assert [row["error"] for row in seen["dead"]] == ["it broke"]
     assert seen["imports"] == []
     assert client.post("/api/jobs/replay", headers=login("leader")).status_code == 403
-    assert client.post("/api/jobs/replay", headers=headers).json() == {"revived": 1}
+    assert client.post("/api/jobs/replay", headers=headers).json() == {"revived": 1, "timers": 0}
     assert client.get("/api/jobs", headers=headers).json()["consumers"]["statistics"] == {"waiting": 1, "dead": 0}
     assert acts("job.replay") == 1
+
+
+def test_a_deadline_that_cannot_act_is_seen_with_its_reason_and_tried_again(client, login, spot):
+    headers, now = login("admin"), datetime.now(UTC)
+    sent = {"id": str(uuid4()), "catalogue": "cjt214-2007", "category_kind": "event", "category_code": "0102"}
+    body = sent | {"lon": spot["lon"], "lat": spot["lat"], "description": "垃圾"}
+    made = client.post("/api/cases", json=body, headers=login("acceptor1")).json()
+    one = update(case).where(case.c.id == UUID(made["id"]))
+
+    def tick(moment):
+        with db.transaction() as tx:
+            assert deadlines.wake(tx, now=moment) == 0
+
+    def stuck():
+        return client.get("/api/jobs", headers=headers).json()["stuck"]
+
+    with db.transaction() as tx:
+        tx.execute(one.values(wake_at=now - timedelta(days=1)))  # a state without a timer
+    tick(now)
+    [seen] = stuck()
+    assert (seen["case_id"], seen["number"], seen["kind"]) == (made["id"], made["number"], "timer")
+    assert "state_forbids" in seen["error"]
+    tick(now)
+    assert stuck()[0]["attempts"] == 1, "not every tick"
+    assert client.post("/api/jobs/replay", headers=headers).json()["timers"] == 1
+    tick(datetime.now(UTC))
+    assert stuck()[0]["attempts"] == 2
+    with db.transaction() as tx:
+        tx.execute(one.values(wake_at=None))
+    assert stuck() == []
 
 
 def test_the_same_id_with_other_content_is_refused_but_kept(client, login):

@@ -1,18 +1,19 @@
 """The one write path: what is reported is kept once, what acts is chained, what is refused leaves nothing behind."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from gis import cases, deadlines, definitions, errors, events, measures, people, search
+from gis import cases, deadlines, definitions, errors, events, measures, people, search, stuck_timers
 from gis.case_rows import Photo
 from gis.cases import Report
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
-from gis.tables import case, case_event, component, delivery, unit_grid
+from gis.tables import case, case_event, component, delivery, stuck_timer, unit_grid
 
 A_PHOTO = Photo(bytes(32), "image/jpeg", 1000)
 
@@ -387,6 +388,45 @@ def test_a_case_that_refuses_holds_up_no_other(tx, acceptor, monkeypatch):
     assert deadlines.mark_overdue(tx, limit=1) == 1
     assert row_of(tx, fine.id).overdue_at is not None
     assert row_of(tx, stuck.id).overdue_at is None
+
+
+@pytest.mark.parametrize("fault", ["error", "database"])
+def test_whatever_fails_is_written_down_and_tried_again_later_and_later(tx, acceptor, monkeypatch, fault):
+    stuck, fine = (in_handling(tx, acceptor, timedelta(days=n)) for n in (41, 40))
+    act, tried = cases.act, []
+
+    def failing(tx, case_id, *rest, **more):
+        tried.append(case_id)
+        if case_id == stuck.id and fault == "database":
+            tx.execute(text("select 1 / 0"))
+        if case_id == stuck.id:
+            raise RuntimeError("no such thing")
+        return act(tx, case_id, *rest, **more)
+
+    monkeypatch.setattr(cases, "act", failing)
+    start = datetime.now(UTC)
+    assert deadlines.mark_overdue(tx, now=start) == 1
+    assert row_of(tx, fine.id).overdue_at is not None
+    [told] = stuck_timers.listed(tx)
+    assert (told["case_id"], told["number"], told["kind"]) == (stuck.id, stuck.number, "overdue")
+    assert ("no such thing" if fault == "error" else "division by zero") in told["error"]
+    moments = [start]
+    for _ in range(3):
+        next_at = stuck_timers.listed(tx)[0]["next_at"]
+        deadlines.mark_overdue(tx, now=next_at - timedelta(milliseconds=1))
+        deadlines.mark_overdue(tx, now=next_at)
+        moments.append(next_at)
+    waits = [later - sooner for sooner, later in pairwise(moments)]
+    assert waits == sorted(set(waits))
+    assert tried.count(stuck.id) == 4, "once at the start and once each time its time has come"
+    told = stuck_timers.listed(tx)[0]
+    assert (told["attempts"], told["since"]) == (4, start)
+
+    monkeypatch.setattr(cases, "act", act)
+    assert deadlines.mark_overdue(tx, now=told["next_at"]) == 1
+    assert (stuck_timers.listed(tx), stuck_timers.count(tx)) == ([], 0)
+    deadlines.mark_overdue(tx, now=told["next_at"])
+    assert tx.scalar(select(func.count()).select_from(stuck_timer)) == 0
 
 
 def test_cases_whose_workflow_records_no_lateness_are_not_even_tried(tx, acceptor, monkeypatch):
