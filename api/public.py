@@ -12,7 +12,7 @@ from api.access import Throttle, Tx, anyone
 from api.cases import Act, take_step
 from gis import people, register
 from gis.rulebook import flow_of, rulebook
-from gis.workflow import Workflow
+from gis.workflow import MIGRATE, Workflow
 
 router = APIRouter(tags=["public"])
 _looks, _steps = Throttle(per_minute=600), Throttle(per_minute=30)
@@ -94,8 +94,10 @@ def _told(tx: Tx, row: Mapping[str, Any]) -> dict[str, Any]:
             for event in stays
             if event.to_state in flow.states
         ],
-        # What the desk wrote when it asked is meant for the reporter.
-        "asks": next((event.payload.get("reason") for event in reversed(stays)), None) if asked else None,
+        # What the desk wrote when it asked is meant for the reporter; why its flow was changed since is not.
+        "asks": next((e.payload.get("reason") for e in reversed(stays) if e.action != MIGRATE), None)
+        if asked
+        else None,
         "may_supplement": asked,
         "may_rate": _may(flow, row, "rate"),
         "rated": row["facts"].get("satisfaction"),

@@ -1,13 +1,14 @@
 """Intake over HTTP: facts and similar cases within one's rights, forms, guides, masked callers, the register, codes."""
 
 import hashlib
+import json
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
-from gis import accounts
+from gis import accounts, cases, db, definitions, people
 from gis.search import ZONE
 from gis.settings import Settings, settings
 from tests.api.test_cases import a_photo, a_report
@@ -257,6 +258,20 @@ def test_the_reporter_supplies_what_is_asked_for_and_rates_the_end(client, login
     assert client.post(f"{url}/rate", json={"score": 6}).status_code == 422
     assert client.post(f"{url}/rate", json={"score": 4, "note": "快"}).json()["rated"] == "4"
     assert client.post("/api/public/cases/NOSUCHCODE/rate", json={"score": 4}).json()["code"] == "case_not_found"
+
+
+def test_why_a_flow_was_changed_is_not_told_to_the_reporter(client, login, spot):
+    made = client.post("/api/public/cases", json=a_report(spot)).json()
+    act(client, login("acceptor1"), made["id"], "ask_supplement", {"reason": "请补一张门牌照片"})
+    with db.transaction() as tx:
+        body = json.dumps(definitions.current(tx, "workflow", "standard").body)
+        body = json.loads(body.replace('"supplementing"', '"awaiting"')) | {"code": "renamed"}
+        version = definitions.publish(tx, "workflow", "renamed", body, datetime(2020, 1, 1, tzinfo=ZONE))
+        admin = people.by_username(tx, "admin")
+        cases.migrate(tx, UUID(made["id"]), admin, "renamed", version, "awaiting", reason="内部整改")
+    answer = client.get(f"/api/public/cases/{made['query_code']}")
+    assert (answer.json()["may_supplement"], answer.json()["asks"]) == (True, "请补一张门牌照片")
+    assert "内部整改" not in answer.text
 
 
 def test_what_was_handled_on_the_spot_takes_the_fast_path(client, login, spot):
