@@ -5,7 +5,7 @@ import { setLanguage } from '../src/shared/i18n'
 import type { CaseEvent } from '../src/shared/types'
 import { draw, placeOf, written } from '../src/desk/cases/clockline'
 import { dropDraft, emptyDraft, keepDraft, readDraft } from '../src/desk/cases/draft'
-import { faults, gaps, initial, payload } from '../src/desk/cases/fields'
+import { faults, gaps, initial, payload, tagOptions } from '../src/desk/cases/fields'
 import { meanwhile, useSending } from '../src/desk/cases/sending'
 import { chosen, important, judged, photosOf, told, type Names } from '../src/desk/cases/story'
 import type { CaseFile, Course, Field, Line } from '../src/desk/cases/types'
@@ -221,6 +221,11 @@ describe('the fields of an action', () => {
     expect(initial(field('helpers', 'departments'), file)).toEqual([])
     expect(initial(field('closing_condition', 'closing_condition'), file)).toBe('2')
     expect(initial(field('gone', 'closing_condition'), file)).toBe('')
+  })
+  it('offer the campaigns and what the case bears by name', () => {
+    const two = (zh: string) => ({ zh, en: zh })
+    const tags = tagOptions({ tags: ['C1', 'x'], tag_names: [two('清洁行动'), two('x')] }, [{ code: 'C1', name: two('清洁行动') }, { code: 'C2', name: two('夜查') }])
+    expect(tags.map((one) => `${one.value}=${one.label}`)).toEqual(['C1=清洁行动', 'C2=夜查', 'x=x'])
   })
   it('name what is missing and what is no number', () => {
     const draft = { values: { note: '  ', n: 'zwei' }, shots: { photos: [] } }

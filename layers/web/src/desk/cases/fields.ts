@@ -1,5 +1,6 @@
 /** What an action's fields hold while they are filled in, and as the server takes them. Pure. */
-import type { Named } from '../../shared/types'
+import { pick } from '../../shared/i18n'
+import type { Named, Two } from '../../shared/types'
 import type { Draft } from './draft'
 import type { Action, CaseFile, Field } from './types'
 
@@ -25,6 +26,13 @@ export function initial(field: Field, file: Pick<CaseFile, 'department' | 'assig
     default:
       return ''
   }
+}
+
+/** The tags to choose from: the campaigns, and whatever else the case bears, each by its name. */
+export function tagOptions(file: Pick<CaseFile, 'tags' | 'tag_names'>, campaigns: readonly { code: string; name: Two }[]): { value: string; label: string }[] {
+  const borne = file.tags.map((value, i) => ({ value, label: pick(file.tag_names[i]) || value }))
+  const offered = campaigns.map(({ code, name }) => ({ value: code, label: pick(name) }))
+  return [...offered, ...borne.filter((one) => !offered.some((other) => other.value === one.value))]
 }
 
 const isEmpty = (value: unknown): boolean =>
