@@ -5,6 +5,7 @@ Everything written here is derived from the file, the mapping, the repairs and t
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -65,7 +66,7 @@ def check(tx: Connection, draft_id: UUID, mapping: Mapping, progress: Progress) 
     for table in (census_row, census_finding, census_difference):
         tx.execute(delete(table).where(table.c.draft_id == draft_id))
     progress("read", 0, 1)
-    source = read(Path(draft.path), mapping)
+    source = replace(read(Path(draft.path), mapping), file=draft.file)
     if not len(source):
         raise errors.ImportRefused(zh="文件中没有数据行", en="The file has no rows", file=draft.file)
     progress("check", 0, 4)

@@ -15,6 +15,7 @@ from gis.import_components import UNITS, Checked
 
 Suggestion = dict[str, Any]
 _FIT_ROWS: Final = 500
+_SAME_DEG: Final = 1e-8
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "exclude": ("不导入该行", "Leave the row out"),
     "swap": ("交换该行的两个坐标", "Exchange the row's coordinates"),
@@ -59,10 +60,13 @@ class Suggester:
         return answers
 
     def _elsewhere(self, at: int) -> Suggestion:
-        x, y = float(self.checked.places.x[at]), float(self.checked.places.y[at])
+        places = self.checked.places
+        x, y = float(places.x[at]), float(places.y[at])
         for system, swapped in geometry.fitting_systems(x, y, self.bounds) if np.isfinite([x, y]).all() else []:
             if swapped:
                 return suggestion("swap")
+            if np.allclose(geometry.to_4490(x, y, system), (places.lon[at], places.lat[at]), 0, _SAME_DEG):
+                continue  # the declared system or its twin: the row would lie where it lies
             return suggestion("crs", system, zh=f"该行按 {system} 读取", en=f"Read the row as {system}")
         return suggestion("exclude")
 

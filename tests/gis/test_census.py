@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import shapely
 from sqlalchemy import func, select, update
 
 from gis import (
@@ -23,6 +24,7 @@ from gis import (
     imports,
     points_components,
 )
+from gis.areas import areas
 from gis.case_rows import Photo
 from gis.census_diff import KINDS
 from gis.census_repairs import Repair
@@ -223,6 +225,19 @@ def test_every_fault_is_named_by_row_with_what_could_be_done(tx: Connection, tmp
     assert census_drafts.exclude(tx, CLERK, draft.id) == 1
     draft.check()
     assert (draft.counts["bad"], draft.counts["excluded"]) == (0, 2)
+
+
+def test_no_row_is_offered_the_system_it_was_read_in(tx: Connection, tmp_path: Path) -> None:
+    """Between the town's border and its rectangle every system of the same datum "fits", and helps nothing."""
+    index = areas(tx)
+    west, south, east, north = index.bounds
+    rows = census(tx)
+    corners = [(x, y) for x in (west + 1e-6, east - 1e-6) for y in (south + 1e-6, north - 1e-6)]
+    x, y = next(at for at in corners if not shapely.intersects_xy(index.outline, *at))
+    rows[0] |= {"x": x, "y": y, "grid": ""}
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped("EPSG:4326"))
+    (found,) = draft.findings()["outside_town"]
+    assert (found["row"], found["suggestion"]["kind"]) == (2, "exclude")
 
 
 @pytest.mark.parametrize("crs", ["GCJ-02", "EPSG:4548"])
