@@ -39,8 +39,10 @@ const personPoint = (item: Position) => point([item.lon, item.lat], { id: item.i
 /** How much larger than a desk's screen everything is drawn: the page's type size says it. */
 export const magnification = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16
 
-/** The layer tree stands on the left where there is space for it beside the town. */
-const roomAround = (box: HTMLElement) => ({ top: 24, bottom: 24, right: 24, left: box.clientWidth >= 1300 ? 290 : 24 })
+/** What a scene's bar takes of the map's lower edge, with the scale below it. */
+const BAR = 136
+/** The layer tree stands on the left where there is space for it beside the town, a scene's bar below. */
+const roomAround = (box: HTMLElement, bar: boolean) => ({ top: 24, bottom: bar ? BAR : 24, right: 24, left: box.clientWidth >= 1300 ? 290 : 24 })
 
 /** What was clicked: something with a detail of its own, or a village to go down into. */
 export type Picked = Selection | { type: 'village'; code: string }
@@ -57,6 +59,8 @@ export class WallMap {
   private crowded = 0
   /** While a tool has the pointer a click on the map picks nothing. */
   held = false
+  /** A bar lies over the map's lower edge: what is brought into view stands above it. */
+  barred: boolean
   private inCells = false
 
   constructor(
@@ -64,10 +68,11 @@ export class WallMap {
     base: Parameters<typeof wallStyle>[0],
     home: [number, number, number, number],
     town: Town,
-    options: StyleOptions,
+    options: StyleOptions & { barred: boolean },
     picked: Pick,
   ) {
     this.home = home
+    this.barred = options.barred
     const [w, s, e, n] = town.bbox
     // Stitched screens are five times as wide as high: the whole town must still fit into their height.
     const [dx, dy] = [(e - w) * 4, (n - s) * 0.6]
@@ -76,7 +81,7 @@ export class WallMap {
       style: wallStyle(base, options),
       pixelRatio: devicePixelRatio * magnification(),
       bounds: home,
-      fitBoundsOptions: { padding: roomAround(container) },
+      fitBoundsOptions: { padding: roomAround(container, options.barred) },
       maxBounds: [w - dx, s - dy, e + dx, n + dy],
       hash: 'map',
       maxZoom: 19.5,
@@ -165,7 +170,7 @@ export class WallMap {
     if (!cases.length || cases.some((item) => bounds.contains([item.lon, item.lat]))) return
     const around = new LngLatBounds()
     for (const item of cases) around.extend([item.lon, item.lat])
-    this.map.fitBounds(around, { padding: roomAround(this.map.getContainer()), maxZoom: 16, duration: 700 })
+    this.map.fitBounds(around, { padding: roomAround(this.map.getContainer(), this.barred), maxZoom: 16, duration: 700 })
   }
 
   /** Of the two ways to draw heat, one. */
@@ -263,7 +268,7 @@ export class WallMap {
 
   /** Brings an extent into view. */
   fit(box: [number, number, number, number]): void {
-    this.map.fitBounds(box, { padding: roomAround(this.map.getContainer()), maxZoom: 17, duration: 900 })
+    this.map.fitBounds(box, { padding: roomAround(this.map.getContainer(), this.barred), maxZoom: 17, duration: 900 })
   }
 
   /** Flies to `zoom/lat/lon`, the form of the map's address. */

@@ -18,6 +18,8 @@ export interface Sheet {
   scale: (ratio: number) => string
   /** Width and height in millimetres. */
   paper: [number, number]
+  /** A dark map is printed light: paper is white and ink dear. A picture from above stays as it is. */
+  light: boolean
 }
 
 /** Pixels for each millimetre: 200 dots an inch. */
@@ -70,14 +72,23 @@ export async function printed(map: MapLibreMap, sheet: Sheet): Promise<HTMLCanva
   const [cutW, cutH] = [mm(box.w) / shrink, mm(box.h) / shrink]
   c.imageSmoothingQuality = 'high'
   c.drawImage(seen, (seen.width - cutW) / 2, (seen.height - cutH) / 2, cutW, cutH, mm(box.x), mm(box.y), mm(box.w), mm(box.h))
-  c.lineWidth = mm(0.25)
-  c.strokeStyle = '#10161c'
-  c.strokeRect(mm(box.x), mm(box.y), mm(box.w), mm(box.h))
-
   drawLegend(c, map, sheet, box, mm, write)
   drawNorth(c, box, mm, write)
   const ground = metresPerPixel(map.getCenter().lat, map.getZoom(), map.getPixelRatio()) / shrink
   drawScale(c, sheet, box, ground * DENSITY, mm, write)
+  if (sheet.light) {
+    // Dark becomes light and keeps its hue: map, legend, north and scale alike, so that they stay of one piece.
+    const area = [Math.floor(mm(box.x)), Math.floor(mm(box.y)), Math.ceil(mm(box.w)), Math.ceil(mm(box.h))] as const
+    const kept = Object.assign(document.createElement('canvas'), { width: area[2], height: area[3] })
+    kept.getContext('2d')!.drawImage(canvas, ...area, 0, 0, area[2], area[3])
+    c.filter = 'invert(1) hue-rotate(180deg)'
+    c.drawImage(kept, area[0], area[1])
+    c.filter = 'none'
+  }
+  c.lineWidth = mm(0.25)
+  c.strokeStyle = '#10161c'
+  c.strokeRect(mm(box.x), mm(box.y), mm(box.w), mm(box.h))
+
   c.fillStyle = '#3a4652'
   sheet.foot.forEach((line, i) => write(line, MARGIN, sheet.paper[1] - MARGIN - 4 + i * 4, 3))
   return canvas
