@@ -361,6 +361,63 @@ def _drag(page: Page, *places: tuple[float, float]) -> list[list[float]]:
     return found
 
 
+def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: Town) -> None:
+    page = wall.page
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    wall.open()
+    page.locator("[data-tool=measure]").click()
+    expect(page.locator("[data-measure=area]")).to_be_visible()
+    points = _drag(page, (0.4, 0.4), (0.55, 0.4), (0.55, 0.6))
+    page.keyboard.press("Enter")
+    told = town.ask("leader", "POST", "/api/measure", {"points": points})
+    assert 300 < told["length_m"] < 1000, "written in metres"
+    # A pixel's place is rounded here and there: within half a metre.
+    expect(page.locator("[data-length]")).to_have_text(
+        re.compile(rf"{int(told['length_m'])}\.\d\d m|{round(told['length_m'])}\.\d\d m")
+    )
+
+    page.locator("[data-tool=select]").click()
+    expect(page.get_by_test_id("select-layer")).to_have_value("cases")
+    west, south, east, north = (corner for p in _drag(page, (0.3, 0.7), (0.6, 0.3)) for corner in p)
+    box = f"{west:.9f},{south:.9f},{east:.9f},{north:.9f}"
+    expect(page.get_by_test_id("selected")).to_have_attribute("data-total", str(town.total(f"status=open&bbox={box}")))
+    with page.expect_download() as download:
+        page.locator("[data-format=xlsx]").click()
+    assert download.value.path().read_bytes()[:2] == b"PK"
+
+    page.locator("[data-tool=sketch]").click()
+    page.get_by_test_id("new-sketch").click()
+    page.get_by_test_id("label").fill("集结点")
+    page.locator("[data-shape=point]").click()
+    _drag(page, (0.45, 0.5))
+    page.locator("[data-shape=polygon]").click()
+    _drag(page, (0.4, 0.3), (0.5, 0.3), (0.5, 0.4))
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-feature]")).to_have_count(2)
+    page.get_by_test_id("sketch-name").fill("防汛部署")
+    page.get_by_test_id("save-sketch").click()
+    expect(page.get_by_role("status").filter(has_text="已保存第 1 版")).to_be_visible()
+    assert axe_faults(page) == []
+    page.reload()
+    expect(page.locator("[data-feature=point]")).to_contain_text("集结点")
+    page.get_by_role("button", name="返回列表").click()
+    page.get_by_role("button", name="删除 防汛部署").click()
+    page.get_by_test_id("restore").click()
+    expect(page.locator("[data-sketch]")).to_contain_text("防汛部署")
+
+    page.locator("[data-tool=panorama]").click()
+    page.locator("[data-panorama]").first.click()
+    expect(page.get_by_test_id("panorama")).to_have_attribute("data-drawn", "true", timeout=40_000)
+    expect(page.get_by_test_id("panorama")).to_contain_text("非实拍")
+    looking = page.get_by_test_id("panorama").get_by_role("status")
+    before = looking.inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(looking).not_to_have_text(before)
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("panorama")).to_have_count(0)
+    assert wall.faults == []
+
+
 def test_basemap_and_layers_are_as_the_person_left_them_and_print_as_they_are(wall: Wall, town: Town) -> None:
     page = wall.page
     page.set_viewport_size({"width": 1920, "height": 1080})
@@ -369,7 +426,8 @@ def test_basemap_and_layers_are_as_the_person_left_them_and_print_as_they_are(wa
         page.locator("[data-base=imagery]").check()
     assert picture.value.ok
     expect(page.get_by_test_id("attribution")).to_contain_text("非实拍")
-    with page.expect_request(lambda sent: sent.method == "PUT" and "preferences" in sent.url):
+    # The basemap's own word may still be on its way: the one that names the heat counts.
+    with page.expect_response(lambda got: got.request.method == "PUT" and "heat" in (got.request.post_data or "")):
         page.locator("[data-layer=heat]").check()
     wall.open()
     expect(page.get_by_test_id("attribution")).to_contain_text("非实拍")
