@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, cast, delete, func, literal, select, text, update
+from sqlalchemy import ColumnElement, cast, delete, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import BigInteger, Text
 
@@ -83,12 +83,13 @@ def broken(tx: Connection, case_id: UUID) -> int | None:
     return None
 
 
+# Whatever may still commit comes later.
+_SETTLED = text("case_event.xid < pg_snapshot_xmin(pg_current_snapshot())")
+
+
 def _after(cursor: Cursor) -> ColumnElement[bool]:
     xid = cast(literal(str(cursor.xid), Text), Xid8)
-    return and_(
-        text("case_event.xid < pg_snapshot_xmin(pg_current_snapshot())"),
-        func.row(case_event.c.xid, case_event.c.id) > func.row(xid, literal(cursor.id, BigInteger)),
-    )
+    return func.row(case_event.c.xid, case_event.c.id) > func.row(xid, literal(cursor.id, BigInteger))
 
 
 def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[Any], Cursor]:
@@ -99,7 +100,7 @@ def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[A
     xid = cast(cast(case_event.c.xid, Text), BigInteger).label("xid")
     columns = (c for c in case_event.c if c.name not in ("xid", "payload", "prev_hash", "hash", "lon", "lat"))
     rows = tx.execute(
-        select(xid, *columns).where(_after(cursor)).order_by(case_event.c.xid, case_event.c.id).limit(limit)
+        select(xid, *columns).where(_SETTLED, _after(cursor)).order_by(case_event.c.xid, case_event.c.id).limit(limit)
     ).all()
     return rows, Cursor(rows[-1].xid, rows[-1].id) if rows else cursor
 
@@ -109,9 +110,7 @@ def changed(tx: Connection, cursor: Cursor, limit: int) -> list[UUID] | None:
 
     Unlike :func:`since` nothing is held back, so a reader who knows a state up to the cursor misses nothing committed.
     """
-    xid = cast(literal(str(cursor.xid), Text), Xid8)
-    later = func.row(case_event.c.xid, case_event.c.id) > func.row(xid, literal(cursor.id, BigInteger))
-    told = tx.execute(select(case_event.c.case_id).where(later).limit(limit + 1)).scalars().all()
+    told = tx.execute(select(case_event.c.case_id).where(_after(cursor)).limit(limit + 1)).scalars().all()
     return list(set(told)) if len(told) <= limit else None
 
 
@@ -125,7 +124,7 @@ def latest(tx: Connection) -> Cursor:
     """The last event before the horizon: the same for everybody until another is committed, unlike the horizon."""
     row = tx.execute(
         select(cast(cast(case_event.c.xid, Text), BigInteger), case_event.c.id)
-        .where(text("case_event.xid < pg_snapshot_xmin(pg_current_snapshot())"))
+        .where(_SETTLED)
         .order_by(case_event.c.xid.desc(), case_event.c.id.desc())
         .limit(1)
     ).first()

@@ -223,7 +223,7 @@ class CaseStore:
             )
         for flag, asked in ((points_rows.SUPERVISED, wanted.supervised), (points_rows.URGED, wanted.urged)):
             if asked is not None:
-                marked = segment.words(("marks", flag), partial(_marked, segment, flag))
+                marked = _marked(segment, flag)
                 yield marked if asked else everything(segment.n) & ~marked
         if wanted.overdue is not None:
             late = _late(segment, second) & ~segment.among("status", known["status"].codes(["void"]))
@@ -392,7 +392,7 @@ def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Wor
 
 
 def _marked(segment: Segment, flag: int) -> Words:
-    return pack(segment["marks"] & np.uint8(flag) != 0)
+    return segment.words(("marks", flag), lambda: pack(segment["marks"] & np.uint8(flag) != 0))
 
 
 def _stage_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
