@@ -98,7 +98,9 @@ def test_a_survey_is_brought_into_the_census(town: Town, page: Page, tmp_path: P
     page.get_by_test_id("draw").click()
     sample = page.get_by_test_id("sample")
     expect(sample).to_have_attribute("data-state", "open")
-    size = page.get_by_test_id("sample-rows").locator("tbody tr").count()
+    drawn = page.get_by_test_id("sample-rows").locator("tbody tr")
+    expect(drawn).not_to_have_count(0)  # the rows come after the sample's head
+    size = drawn.count()
     for checked in range(1, size + 1):
         page.get_by_test_id("good").click()
         expect(sample).to_contain_text(f"已查 {checked}/{size}")
