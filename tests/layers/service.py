@@ -20,6 +20,9 @@ from gis.settings import ROOT
 PASSWORD = "wangge-demo-2026"
 CHROMIUM = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 AXE = ROOT / "layers" / "web" / "node_modules" / "axe-core" / "axe.min.js"
+_STILL = """() => Promise.allSettled(document.getAnimations()
+  .filter(one => one.playState === "running" && one.effect.getComputedTiming().endTime !== Infinity)
+  .map(one => one.finished))"""
 
 
 @dataclass
@@ -124,6 +127,8 @@ def started(cluster: Any, home: Path, kind: type[Service] = Town) -> Iterator[Se
 
 def axe_faults(page: Page) -> list[tuple[str, list[str]]]:
     """What axe-core finds wrong with the page as it stands."""
+    # What fades in is judged when it is there: half-way its colours are nobody's choice.
+    page.evaluate(_STILL)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     found = page.evaluate("async () => (await axe.run()).violations")
     return [(one["id"], [node["html"][:200] for node in one["nodes"]][:3]) for one in found]
