@@ -78,8 +78,8 @@ class Result(BaseModel):
     """What was found at a sampled component; ``lon, lat`` as measured there, EPSG:4490."""
 
     faults: list[Literal["absent", "position", "category", "attribute"]] = []
-    lon: FiniteFloat | None = None
-    lat: FiniteFloat | None = None
+    lon: float | None = Field(None, ge=-180, le=180)
+    lat: float | None = Field(None, ge=-90, le=90)
     note: str = Field("", max_length=1000)
     photo: str | None = Field(None, pattern="^[0-9a-f]{64}$")
 
@@ -192,6 +192,7 @@ def change(draft_id: UUID, body: Change, caller: Clerk) -> dict[str, Any]:
         census_drafts.change(tx, draft_id, body.name, body.removal)
         if body.removal is not None:
             run_id = census_drafts.ask_check(tx, caller, draft_id)
+        _record(tx, caller, "change", draft_id, **body.model_dump(exclude_none=True))
     return _started(run_id)
 
 
@@ -356,7 +357,10 @@ def record(draft_id: UUID, row: int, body: Result, caller: Clerk, tx: Tx) -> dic
     measured = (float(body.lon), float(body.lat)) if body.lon is not None and body.lat is not None else None
     if body.photo:
         files.media_type(files.read(settings().home / "files", body.photo))
-    return census_acceptance.record(tx, caller, draft_id, row, body.faults, measured, body.note, body.photo)
+    outcome = census_acceptance.record(tx, caller, draft_id, row, body.faults, measured, body.note, body.photo)
+    # Until the sample is judged a result may be given anew: what it was before is in the audit log.
+    _record(tx, caller, "result", draft_id, row=row, **outcome)
+    return outcome
 
 
 @router.post("/api/census/drafts/{draft_id}/sample/discard")

@@ -206,7 +206,7 @@ class _Guard:
 def _too_large(request: Request) -> errors.Problem | None:
     length = request.headers.get("content-length", "")
     limit = JSON_LIMIT
-    if request.url.path.startswith("/api/imports/"):
+    if _right_to_send(request):
         limit = settings().upload_limit_mb * 2**20
     elif request.url.path.startswith(("/api/media/", "/api/public/media/", "/api/tracks/")):
         limit = PHOTO_LIMIT
@@ -217,13 +217,23 @@ def _too_large(request: Request) -> errors.Problem | None:
     return None
 
 
+def _right_to_send(request: Request) -> str | None:
+    """The permission it takes to send a whole file there; None where no such files are taken."""
+    if request.method != "POST":
+        return None
+    if request.url.path.startswith("/api/imports/"):
+        return "import.run"
+    return "census.manage" if request.url.path == "/api/census/drafts" else None
+
+
 async def _stranger(request: Request) -> errors.Problem | None:
     """An upload is refused before its body is read: the framework would keep it on disk before it asks who sends."""
-    if request.method != "POST" or not request.url.path.startswith("/api/imports/"):
+    right = _right_to_send(request)
+    if right is None:
         return None
     try:
         token = access.token_of(request.headers, request.cookies)
-        (await run_in_threadpool(access.caller_of, token)).may("import.run")
+        (await run_in_threadpool(access.caller_of, token)).may(right)
     except errors.Problem as problem:
         return problem
     return None

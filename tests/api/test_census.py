@@ -142,6 +142,17 @@ def test_a_file_in_another_system_is_refused_whole_and_can_be_read_anew_or_withd
     assert client.post(f"{draft}/check", headers=headers).json()["code"] == "draft_ended"
 
 
+def test_a_large_survey_is_taken_and_a_strangers_is_refused_unread(client, login):
+    rows = [row | {"remark": "多" * 30_000} for row in survey(client, login("census"))[:30]]
+    draft = send(client, login("census"), rows)
+    assert client.get(draft, headers=login("census")).json()["checking"]["state"] == "queued"
+    file = {"file": ("survey.csv", b"code,X,Y,unit\n" + b"x" * 3_000_000, "text/csv")}
+    refused = client.post(
+        "/api/census/drafts", headers=login("leader"), files=file, data={"mapping": "no such mapping"}
+    )
+    assert refused.json()["code"] == "forbidden"
+
+
 def test_who_looks_may_not_decide_and_who_may_neither_sees_nothing(client, login):
     assert client.get("/api/census/drafts", headers=login("leader")).status_code == 200
     refused = client.post("/api/census/systems/fit", headers=login("leader"), json={"points": []})
