@@ -5,16 +5,19 @@ a new version that names the case.
 """
 
 from collections.abc import Mapping
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import func, insert, select, update
 
 from gis import component_history, components, errors, geometry
+from gis.areas import areas
 from gis.db import Connection
 from gis.rulebook import Rulebook
 from gis.tables import SRID, attachment, component, department, survey
+from gis.validity import ZONE
 
 APPLIES: Final = "component_change"
 _SAID: Final = ("name", "state", "competent_unit", "owner_unit", "maintenance_unit")
@@ -63,7 +66,7 @@ def _check_units(tx: Connection, said: Mapping[str, Any]) -> None:
 
 
 def _change(tx: Connection, code: str, kind: object, row: Mapping[str, Any], said: Mapping[str, Any]) -> None:
-    today = row["reported_at"].date()
+    today = _day(row)
     values: dict[str, Any] = {"case_id": row["id"], "changed_on": today}
     match kind:
         case "lost" | "removed":
@@ -76,7 +79,7 @@ def _change(tx: Connection, code: str, kind: object, row: Mapping[str, Any], sai
             lon, lat = row["lon"], row["lat"]
             moved = func.ST_Translate(component.c.geom, lon - component.c.lon, lat - component.c.lat)
             values |= {"geom": moved, "lon": lon, "lat": lat, "mk": geometry.morton(lon, lat)}
-            values |= {"unit_grid_code": row["unit_grid_code"], "village_code": row["village_code"]}
+            values |= _grid(tx, row)
         case _:
             raise errors.ChangeInvalid("没有填写变更类型", "What is to be changed is not said", change=kind)
     if not tx.execute(update(component).where(component.c.code == code).values(values)).rowcount:
@@ -99,11 +102,10 @@ def _found(tx: Connection, book: Rulebook, row: Mapping[str, Any], said: Mapping
         "category_code": category.code,
         "name": category.name,
         "state": "intact",
-        "unit_grid_code": row["unit_grid_code"],
-        "village_code": row["village_code"],
+        **_grid(tx, row),
         "accuracy_class": "C",  # a telephone's fix, until somebody surveys it
         "survey_id": _SURVEY,
-        "surveyed_on": row["reported_at"].date(),
+        "surveyed_on": _day(row),
         "source_code": row["number"],
         "lon": row["lon"],
         "lat": row["lat"],
@@ -116,7 +118,22 @@ def _found(tx: Connection, book: Rulebook, row: Mapping[str, Any], said: Mapping
     return str(code)
 
 
+def _day(row: Mapping[str, Any]) -> date:
+    """The day the case was reported on, as the town counts days."""
+    reported: datetime = row["reported_at"]
+    return reported.astimezone(ZONE).date()
+
+
+def _grid(tx: Connection, row: Mapping[str, Any]) -> dict[str, str]:
+    """The grid in force at the case's place: the case keeps that of its day, which may have ended since."""
+    index = areas(tx)
+    at = int(index.locate(np.array([row["lon"]]), np.array([row["lat"]]))[0])
+    if at < 0:
+        return {name: row[name] for name in ("unit_grid_code", "village_code")}
+    return {"unit_grid_code": str(index.codes[at]), "village_code": str(index.villages[at])}
+
+
 def _tell_map(tx: Connection, code: str) -> None:
-    """Touch the component's survey: by that the map sees that the register changed."""
+    """Touch the component's survey, which stays as it is: by that the map sees that the register changed."""
     of = select(component.c.survey_id).where(component.c.code == code).scalar_subquery()
-    tx.execute(update(survey).where(survey.c.id == of).values(recorded_at=text("clock_timestamp()")))
+    tx.execute(update(survey).where(survey.c.id == of).values(recorded_at=survey.c.recorded_at))
