@@ -29,9 +29,11 @@ def draw(
     """Draw a sample of the rows that would be published; returns its id. The seed is made where none is given.
 
     From then on the draft does not change until the sample is rejected or discarded. Raises ``DraftUnready`` while rows
-    have errors or there is nothing to sample, ``DefinitionUnknown`` and as ``census_drafts.changeable``.
+    have errors, where the last check broke off or there is nothing to sample, ``DefinitionUnknown`` and as
+    ``census_drafts.changeable``.
     """
     row = census_drafts.changeable(tx, draft_id, revision)
+    census_drafts.refuse_unchecked(tx, row)
     if row.state != "open" or row.counts.get("bad", 1):
         raise errors.DraftUnready(*BAD_ROWS, bad=row.counts.get("bad"))
     found = definitions.current(tx, census_sampling.KIND, plan)
@@ -116,11 +118,12 @@ def record(
     """Record what was found at one sampled component: {result, faults, error_m, state of the sample}.
 
     ``measured`` is its place in EPSG:4490; farther off than its accuracy class allows it is a fault by itself. Without
-    faults the component is good. Raises ``SampleState``, ``NotFound``, ``Malformed``.
+    faults the component is good. Raises ``SampleState``, ``NotFound``, ``Malformed`` and as ``census_drafts.settled``.
     """
     unknown = sorted(set(faults) - set(FAULTS))
     if unknown:
         raise errors.Malformed(field="faults", value=unknown, known=list(FAULTS))
+    census_drafts.settled(tx, draft_id)
     sample = _open(tx, draft_id)
     surveyed = tx.execute(
         select(census_row.c.lon, census_row.c.lat, census_row.c.accuracy_class)
@@ -164,8 +167,8 @@ def record(
 
 def discard(tx: Connection, draft_id: UUID, reason: str) -> None:
     """Give a sample up, so that the draft can be changed; it stays on record. Raises ``SampleState``."""
-    sample = _newest(tx, draft_id)
     census_drafts.settled(tx, draft_id)
+    sample = _newest(tx, draft_id)
     if sample is None or sample.state not in ("open", "accepted"):
         raise errors.SampleState(state=sample.state if sample else None)
     _end(tx, sample.id, "discarded", reason)

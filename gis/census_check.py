@@ -153,9 +153,33 @@ def _match(
     for row, code in prepared.matches.items():
         codes[row] = code
     census = census_published.published(tx, pairs, [code for code in codes.tolist() if code])
+    _refuse_misnamed(checked, prepared, codes, census)
     _refuse_other_system(tx, checked, kinds, census)
     findings = _shifted(checked, codes, census)
     return [*findings, *_near_census(checked, prepared, codes, kinds, census)], codes, census
+
+
+def _refuse_misnamed(checked: Checked, prepared: Prepared, codes: Texts, census: Published) -> None:
+    """Name rows said to be a published component that there is not, of another category, or what an earlier row is."""
+    problems, there = checked.problems, census_diff.places_of(codes, census.side.codes)
+    matched = np.zeros(len(codes), dtype=bool)
+    matched[list(prepared.matches)] = True
+    note = "没有这个已发布的部件", "no such component is published"
+    problems.add(matched & (there < 0), errors.ComponentCodeBad, codes, *note)
+    # In another catalogue its class may well have another code.
+    known = np.flatnonzero((there >= 0) & ~problems.bad)
+    was = {name: census.side.fields[name][there[known]] for name in ("catalogue", "category_code")}
+    other = np.zeros(len(codes), dtype=bool)
+    other[known] = (was["catalogue"] == checked.catalogues[known]) & (was["category_code"] != checked.categories[known])
+    note = "已登记为另一类别", "it is registered under another category"
+    problems.add(other, errors.CategoryMismatch, codes, *note)
+    at = np.flatnonzero((codes != "") & ~problems.bad)
+    _, first, of = np.unique(codes[at].astype(str), return_index=True, return_inverse=True)
+    original = np.arange(len(codes))
+    original[at] = at[first[of]]
+    rows = checked.source.rows[original].astype(str)
+    zh, en = np.char.add(np.char.add("与文件第 ", rows), " 行是同一部件"), np.char.add("the same one as row ", rows)
+    problems.add(original != np.arange(len(codes)), errors.ComponentDuplicate, codes, zh, en)
 
 
 def _refuse_other_system(tx: Connection, checked: Checked, kinds: Texts, census: Published) -> None:

@@ -84,6 +84,13 @@ def settled(tx: Connection, draft_id: UUID, revision: int | None = None) -> Any:
     return row
 
 
+def refuse_unchecked(tx: Connection, draft: Any) -> None:
+    """What was found is of the last check that was asked for, with every repair. Raises ``DraftUnready`` where that one
+    broke off: what an earlier one found still stands in the tables."""
+    if tx.scalar(select(import_run.c.state).where(import_run.c.id == draft.run_id)) != "done":
+        raise errors.DraftUnready("最近一次检查没有完成，请重新检查", "The last check broke off: check again")
+
+
 def _refuse_busy(tx: Connection, draft_id: UUID) -> None:
     run = select(import_run.c.state).join(census_draft, census_draft.c.run_id == import_run.c.id)
     busy = tx.execute(run.where(census_draft.c.id == draft_id, import_run.c.state.in_(_RUNNING))).scalar()

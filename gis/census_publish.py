@@ -5,25 +5,28 @@ on ``component`` keeps the old one); taken back, it gets the version before as i
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
 import numpy as np
+import shapely
 from sqlalchemy import func, insert, select, text, update
 
-from gis import census_drafts, components, errors, quarantine
+from gis import census_drafts, components, errors, geometry, quarantine
 from gis.areas import areas
 from gis.census_acceptance import BAD_ROWS
-from gis.census_diff import KINDS
+from gis.census_diff import KINDS, reach_m
 from gis.db import Connection
 from gis.import_ground import ground
 from gis.people import Caller
-from gis.tables import census_difference, census_row, component, component_version, survey
+from gis.tables import census_difference, census_row, component, component_version, import_run, survey
 
 _SAID = (
     *("catalogue", "category_code", "name", "state", "competent_unit", "owner_unit", "maintenance_unit"),
     *("accuracy_class", "surveyed_on", "changed_on"),
 )
+_WHERE = ("catalogue", "category_code", "accuracy_class", "lon", "lat")
 _PLACED = ("unit_grid_code", "village_code", "lon", "lat", "mk", "geom")
 
 
@@ -35,6 +38,7 @@ def publish(tx: Connection, caller: Caller, draft_id: UUID, revision: int, note:
     """
     tx.execute(text("set local statement_timeout = 0"))
     draft = census_drafts.settled(tx, draft_id, revision)
+    census_drafts.refuse_unchecked(tx, draft)
     sample = tx.execute(census_drafts.newest_sample(draft_id)).first()
     if draft.state != "open" or draft.counts.get("bad", 1):
         raise errors.DraftUnready(*BAD_ROWS, bad=draft.counts.get("bad"))
@@ -42,6 +46,7 @@ def publish(tx: Connection, caller: Caller, draft_id: UUID, revision: int, note:
         raise errors.DraftUnready("外业抽样验收还没有通过", "The field acceptance has not been passed yet")
     components.hold_codes(tx)
     _refuse_stale(tx, draft_id)
+    _refuse_twice(tx, draft)
     survey_id = uuid4()
     counts = draft.counts["differences"]
     tx.execute(
@@ -82,6 +87,46 @@ def _refuse_stale(tx: Connection, draft_id: UUID) -> None:
     codes = list(tx.execute(changed).scalars())
     if codes:
         raise errors.StaleCensus(codes=codes)
+
+
+def _refuse_twice(tx: Connection, draft: Any) -> None:
+    """A row without a code must not have come into the census since its check was asked for: from another draft of the
+    same survey (by its identifier), or from anybody else (of its category, as near as both may be off)."""
+    asked = select(import_run.c.started_at).where(import_run.c.id == draft.run_id).scalar_subquery()
+    known = (*("code", "source_code", "survey_id"), *_WHERE)
+    since = (component.c.valid_from >= asked, component.c.state != "removed")
+    theirs = tx.execute(select(component.c.version, *(component.c[name] for name in known)).where(*since)).all()
+    if not theirs:
+        return
+    of = (census_difference.c.draft_id == census_row.c.draft_id) & (census_difference.c.row == census_row.c.row)
+    mine = tx.execute(
+        select(census_row.c.identifier, *(census_row.c[name] for name in _WHERE))
+        .join(census_difference, of)
+        .where(census_row.c.draft_id == draft.id, census_difference.c.code == "")
+    ).all()
+    same = set(tx.execute(select(survey.c.id).where(survey.c.name == draft.source)).scalars())
+    identifiers = {row.identifier for row in mine} - {""}
+    codes = {row.code for row in theirs if row.survey_id in same and row.source_code in identifiers}
+    codes |= _beside(mine, [row for row in theirs if row.version == 1])
+    if codes:
+        raise errors.StaleCensus(codes=sorted(codes)[:20])
+
+
+def _beside(mine: Sequence[Any], theirs: Sequence[Any]) -> set[str]:
+    """The codes of those of ``theirs`` that may be one of ``mine``."""
+    if not mine or not theirs:
+        return set()
+    points, reach, kinds = [], [], []
+    for rows in (mine, theirs):
+        lon, lat = (np.array([getattr(row, name) for row in rows], dtype=np.float64) for name in ("lon", "lat"))
+        points.append(shapely.points(*geometry.to_4548(lon, lat)))
+        reach.append(reach_m(np.array([row.accuracy_class for row in rows], dtype=object)))
+        kinds.append(np.array([f"{row.catalogue} {row.category_code}" for row in rows]))
+    at, to = shapely.STRtree(points[1]).query(
+        points[0], predicate="dwithin", distance=reach[0] + components.ACCURACY_M["C"]
+    )
+    near = shapely.distance(points[0][at], points[1][to]) <= reach[0][at] + reach[1][to]
+    return {theirs[j].code for j in to[near & (kinds[0][at] == kinds[1][to])].tolist()}
 
 
 def _catalogues(tx: Connection, draft_id: UUID) -> list[str]:

@@ -52,7 +52,7 @@ class Repair:
             raise errors.Malformed(field="kind", value=self.kind, known=list(KINDS))
         if self.kind in ("set", "map") and self.field not in FIELDS:
             raise errors.Malformed(field="field", value=self.field, known=list(FIELDS))
-        if self.kind != "map" and not all(row.isascii() and row.isdigit() for row in self.items):
+        if self.kind != "map" and not all(row.isascii() and row.isdigit() and len(row) < 10 for row in self.items):
             raise errors.Malformed(field="items", why="a repair names rows by their numbers")
         if self.kind not in ("exclude", "swap", "valid", "new_code") and not all(
             isinstance(value, str) and len(value) <= 500 for value in self.items.values()
@@ -117,6 +117,8 @@ def localised(source: Source, mapping: Mapping, systems: MappingOf[str, LocalSys
     if system is None:
         raise errors.UnknownCrs(crs=mapping.crs, supported=[f"{PREFIX}{code}" for code in systems])
     source, mapping = _with_shapes(source, mapping)
+    if source.geometry is None:
+        return source, replace(mapping, crs=geometry.METRIC)  # the checks will say what is missing
     moved = shapely.transform(
         source.geometry, lambda pairs: np.column_stack(system.fit.apply(pairs[:, 0], pairs[:, 1]))
     )
@@ -133,7 +135,10 @@ def _with_shapes(source: Source, mapping: Mapping) -> tuple[Source, Mapping]:
         shapes = shapely.points(x, y)
         shapes[~(np.isfinite(x) & np.isfinite(y))] = None
     else:
-        written = source.frame[next(name for name in rule.wkt if name in source.frame)]
+        column = next((name for name in rule.wkt if name in source.frame), None)
+        if column is None:
+            return source, mapping  # the checks will say that it is missing
+        written = source.frame[column]
         shapes = shapely.from_wkt([text or None for text in written.tolist()], on_invalid="ignore")
     return replace(source, geometry=shapes), replace(mapping, geometry=GeometryRule(own=True))
 

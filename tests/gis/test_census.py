@@ -31,7 +31,8 @@ from gis.census_repairs import Repair
 from gis.db import Connection, transaction
 from gis.import_mapping import Mapping, parse
 from gis.people import Caller, Grant
-from gis.tables import case, case_event, census_row, component, component_version, import_run, quarantine
+from gis.tables import case, case_event, census_row, component, component_version, import_run, quarantine, survey
+from gis.validity import ZONE
 
 CLERK = Caller(None, "clerk", "普查员", ("D01", ""), (Grant("census_clerk", "town"),), frozenset({"census.manage"}))
 CODED = """
@@ -296,6 +297,85 @@ def test_a_shift_of_all_is_said_and_a_survey_without_codes_is_matched_by_place(t
     assert (draft.counts["differences"]["unchanged"], draft.counts["differences"]["moved"]) == (39, 1)
 
 
+UNCODED = CODED.replace("kind: component_code", "kind: source").replace(
+    "catalogue: cjt214-2007, name_column: art", "catalogue: cjt214-2007, column: kind"
+)
+
+
+def test_a_row_is_one_published_component_of_its_category_or_is_named(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx)
+    codes = [row["code"] for row in rows]
+    for n, row in enumerate(rows):
+        row |= {"code": f"N{n}", "kind": "0104", "grid": "", "x": row["x"] + 3.0 / metres_east(row)}
+    draft = Draft(tx, tmp_path / "u.csv", rows, mapped(more=UNCODED))
+    other = tx.execute(select(component.c.code).where(component.c.category_code == "0103").limit(1)).scalar_one()
+    draft.repair(Repair("match", {"2": codes[0], "3": codes[0], "4": "nonsense", "5": other, "6": codes[4]}))
+    found = {one["row"]: (one["code"], one["value"]) for one in census_drafts.findings(tx, draft.id, severity="error")}
+    assert found == {
+        3: ("component_duplicate", codes[0]),
+        4: ("component_code_bad", "nonsense"),
+        5: ("category_mismatch", other),
+    }
+    with pytest.raises(errors.Malformed):
+        census_drafts.repair(tx, CLERK, draft.id, Repair("exclude", {"9" * 5000: None}))
+    # A register that has the identifier under another category is not written over.
+    of = select(component.c.survey_id).where(component.c.code == other).scalar_subquery()
+    tx.execute(update(survey).where(survey.c.id == of).values(name="second-survey"))
+    tx.execute(update(component).where(component.c.code == other).values(source_code="N9"))
+    draft.check()
+    found = {one["row"]: one["code"] for one in census_drafts.findings(tx, draft.id, severity="error")}
+    assert found[11] == "category_mismatch"
+
+
+def test_what_a_survey_adds_is_not_added_twice(database: Any, tmp_path: Path) -> None:
+    """Two drafts of one survey, and a report from the field of what a third draft has as well."""
+    with transaction(database.engine) as tx:
+        rows = census(tx, number=20)
+        for n, row in enumerate(rows):
+            row |= {"code": f"N{n}", "kind": "0104", "grid": ""}
+        rows[0]["y"] += 7.0 / metres_north(rows[0])  # beside a published one, and new
+        drafts = []
+        for name in ("a", "b"):
+            drafts.append(Draft(tx, tmp_path / f"{name}.csv", rows, mapped(more=UNCODED)))
+            census_drafts.change(tx, drafts[-1].id, None, "none")
+            drafts[-1].check()
+            assert drafts[-1].counts["differences"]["added"] == 1
+            drafts[-1].pass_acceptance()
+        first, second = drafts
+        renamed = [row | {"code": f"M{n}"} for n, row in enumerate(rows)]
+        third = Draft(tx, tmp_path / "c.csv", renamed, mapped(more=UNCODED.replace("second-survey", "third-survey")))
+        third.pass_acceptance()
+    with transaction(database.engine) as tx:
+        draft_at(tx, first).publish()
+    for late in (second, third):
+        with transaction(database.engine) as tx, pytest.raises(errors.StaleCensus):
+            draft_at(tx, late).publish()
+    with transaction(database.engine) as tx:
+        census_acceptance.discard(tx, second.id, "重新检查")
+        draft_at(tx, second).check()
+        assert second.counts["differences"]["added"] == 0
+
+
+def metres_north(row: dict[str, Any]) -> float:
+    return float(geometry.metres_per_degree(row["y"])[1])
+
+
+def test_a_draft_whose_last_check_broke_off_is_neither_sampled_nor_published(tx: Connection, tmp_path: Path) -> None:
+    draft = Draft(tx, tmp_path / "s.csv", census(tx), mapped())
+    census_drafts.repair(tx, CLERK, draft.id, Repair("exclude", {"2": None}))
+    run = census_drafts.ask_check(tx, CLERK, draft.id)
+    tx.execute(update(import_run).where(import_run.c.id == run).values(state="refused"))
+    with pytest.raises(errors.DraftUnready):
+        draft.pass_acceptance()
+    draft.check()
+    draft.pass_acceptance()
+    tx.execute(update(import_run).where(import_run.c.id == run).values(state="refused"))
+    with pytest.raises(errors.DraftUnready):
+        draft.publish()
+    tx.execute(update(import_run).where(import_run.c.id == run).values(state="done"))
+    draft.publish()
+
+
 def test_a_local_system_brings_a_survey_to_its_place(tx: Connection, tmp_path: Path) -> None:
     rows = census(tx)
     east0, north0, c, s, k = 460_000.0, 4_435_000.0, 0.9999, 0.0141418, 1.00002
@@ -360,6 +440,11 @@ def test_a_sample_is_drawn_recorded_and_judged(tx: Connection, tmp_path: Path) -
     census_acceptance.discard(tx, draft.id, "补测")
     draft.pass_acceptance()
     assert census_acceptance.samples(tx, draft.id)[0]["state"] == "accepted"
+    census_acceptance.discard(tx, draft.id, "再测")
+    census_acceptance.draw(tx, CLERK, draft.id, "aql4", "2026-12")
+    census_drafts.withdraw(tx, CLERK, draft.id, "不要了")
+    with pytest.raises(errors.DraftEnded):
+        census_acceptance.record(tx, CLERK, draft.id, drawn[1]["row"], [])
 
 
 def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: Any, tmp_path: Path) -> None:
@@ -519,6 +604,34 @@ def test_closing_a_change_case_changes_the_component_in_that_step(tx: Connection
     entered = tx.execute(select(component).where(component.c.code == code)).one()
     assert (entered.name, entered.category_code, entered.version, entered.case_id) == ("新雨水箅子", "0104", 1, new)
     assert code not in (first.code, second.code, third.code)
+
+
+def test_a_change_case_of_an_earlier_day_lands_in_the_grid_of_now_and_leaves_its_survey_as_it_was(
+    tx: Connection,
+) -> None:
+    row = tx.execute(
+        select(component).where(component.c.state == "intact", component.c.category_code == "0104").limit(1)
+    ).one()
+    published = tx.execute(select(survey.c.recorded_at).where(survey.c.id == row.survey_id)).scalar_one()
+    mark = points_components.state(tx)
+    # Reported in Beijing's small hours, which are yesterday's in Greenwich, in a grid that has ended since.
+    reported = datetime(2026, 3, 4, 0, 30, tzinfo=ZONE)
+    for kind in ("moved", "found"):
+        made = change(tx, row, change=kind, lon=row.lon + 3e-5)
+        tx.execute(
+            update(case)
+            .where(case.c.id == made)
+            .values(unit_grid_code="110113003001999", reported_at=reported, updated_at=reported)
+        )
+        cases.act(tx, made, "apply", CLERK, {})
+        code = tx.execute(select(case.c.component_code).where(case.c.id == made)).scalar_one()
+        now = tx.execute(select(component).where(component.c.code == code)).one()
+        there = areas(tx).at(now.lon, now.lat)
+        assert (now.unit_grid_code, now.village_code) == (there.unit_grid_code, there.village_code)
+        assert (now.changed_on if kind == "moved" else now.surveyed_on) == reported.date()
+        assert code == row.code or kind == "found"
+    assert points_components.state(tx) != mark
+    assert tx.execute(select(survey.c.recorded_at).where(survey.c.id == row.survey_id)).scalar_one() == published
 
 
 def test_every_write_keeps_the_version_before_whoever_writes(tx: Connection) -> None:
