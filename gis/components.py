@@ -93,7 +93,9 @@ def code_problems(codes: Texts, district: str, categories: Texts) -> dict[str, F
     each only where the one before is in order; an empty category is not compared.
     """
     written = codes.astype(str)
-    digits = np.char.isdigit(written) & (np.char.str_len(written) == CODE_DIGITS) & (_part(written, 10, 16) != "000000")
+    # Only 0 to 9: to Unicode full-width and raised digits are digits, too.
+    plain = np.array([one.isascii() and one.isdigit() for one in written.tolist()], dtype=bool)
+    digits = plain & (np.char.str_len(written) == CODE_DIGITS) & (_part(written, 10, 16) != "000000")
     right_district = _part(written, 0, 6) == district
     same = (categories == "") | (_part(written, 6, 10) == categories.astype(str))
     return {"digits": ~digits, "district": digits & ~right_district, "category": digits & right_district & ~same}

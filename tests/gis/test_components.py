@@ -78,6 +78,7 @@ CODES = st.one_of(
     st.from_regex(r"1101130[1-6][0-9]{8}", fullmatch=True),
     st.from_regex(r"110113(0101|0104)00000[0-2]", fullmatch=True),
     st.text(alphabet="0123456789A", max_size=18),
+    st.sampled_from(["110113010400000²", "1101130104００００01"]),
 )
 
 
