@@ -6,8 +6,10 @@ addresses written inside a file. pandas and GDAL are loaded where they are used:
 
 import glob
 import io
+import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,7 @@ _MAGIC = {
 }
 _SHAPE_PARTS = {".shp", ".shx", ".dbf", ".prj", ".cpg"}
 _UNPACKED_LIMIT = 2 * 1024**3
+_WORKBOOK_LIMIT = 512 * 1024**2
 SUFFIXES = (".csv", ".txt", ".xlsx", ".zip", *_MAGIC)
 
 
@@ -114,12 +117,42 @@ def _excel(path: Path, mapping: Mapping) -> Source:
     import pandas as pd
 
     try:
+        with zipfile.ZipFile(path) as archive:
+            _refuse_swollen(path, archive.infolist(), _WORKBOOK_LIMIT)
+        if not mapping.sheet:
+            _refuse_like_sheets(path)
         frame = pd.read_excel(
             path, sheet_name=mapping.sheet or 0, dtype=object, keep_default_na=False, na_filter=False, engine="openpyxl"
         )
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except errors.Problem:
+        raise
+    except Exception as error:  # whatever a damaged workbook makes the reader stumble over
         raise unreadable(path, "不是有效的 Excel 工作簿", f"not a valid Excel workbook: {error}") from error
     return _table(path, frame)
+
+
+def _refuse_like_sheets(path: Path) -> None:
+    """Rows must not be passed over unsaid: further sheets with the columns of the first are more of the same."""
+    from openpyxl import load_workbook
+
+    book = load_workbook(path, read_only=True, data_only=True)
+    try:
+        heads = [list(sheet.iter_rows(max_row=2, values_only=True)) for sheet in book.worksheets]
+        names = [{_text(value) for value in rows[0]} - {""} if len(rows) > 1 else set() for rows in heads]
+        like = [
+            sheet.title
+            for sheet, columns in zip(book.worksheets, names, strict=True)
+            if names[0] and names[0] <= columns
+        ]
+    finally:
+        book.close()
+    if len(like) > 1:
+        told = "、".join(like), ", ".join(like)
+        raise unreadable(
+            path,
+            f"有多个同样的工作表（{told[0]}），请在映射的 sheet 中写明",
+            f"several such sheets ({told[1]}): name one as sheet",
+        )
 
 
 def _zipped(path: Path, mapping: Mapping) -> Source:
@@ -129,16 +162,34 @@ def _zipped(path: Path, mapping: Mapping) -> Source:
             layers = [item for item in parts if item.filename.lower().endswith(".shp")]
             if len(layers) != 1:
                 raise unreadable(path, "压缩包应有一个 .shp", f"the archive must hold one .shp, it holds {len(layers)}")
-            if sum(item.file_size for item in parts) > _UNPACKED_LIMIT:
-                raise unreadable(path, "解压后过大", "the archive is too large when unpacked")
+            _refuse_swollen(path, parts, _UNPACKED_LIMIT)
             stem = Path(layers[0].filename).with_suffix("")
             for item in parts:
                 if Path(item.filename).with_suffix("") == stem:
                     target = Path(folder) / f"layer{Path(item.filename).suffix.lower()}"
-                    target.write_bytes(archive.read(item))
+                    with archive.open(item) as packed, target.open("wb") as unpacked:
+                        shutil.copyfileobj(packed, unpacked, 1 << 20)
             return _vector(Path(folder) / "layer.shp", mapping, path.name)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # damaged, encrypted, odd packing
         raise unreadable(path, "不是有效的压缩包", f"not a valid archive: {error}") from error
+
+
+def _refuse_swollen(path: Path, items: Sequence[zipfile.ZipInfo], limit: int) -> None:
+    if sum(item.file_size for item in items) > limit:
+        raise unreadable(path, "解压后过大", "the archive is too large when unpacked")
+
+
+def _only_layer(path: Path) -> str | None:
+    """The one layer of a GeoPackage that has shapes (others may hold styles). Raises ``FileUnreadable`` for several."""
+    import pyogrio
+
+    layers = [str(name) for name, kind in pyogrio.list_layers(path).tolist() if kind is not None]
+    if len(layers) > 1:
+        told = "、".join(layers), ", ".join(layers)
+        raise unreadable(
+            path, f"有多个图层（{told[0]}），请在映射的 layer 中写明", f"several layers ({told[1]}): name one as layer"
+        )
+    return layers[0] if layers else None
 
 
 def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
@@ -156,7 +207,10 @@ def _vector(path: Path, mapping: Mapping, shown: str) -> Source:
     encoding = mapping.encoding or (_dbf_encoding(path) if path.suffix.lower() == ".shp" else None)
     options = {"encoding": encoding} if encoding else {}
     try:
-        meta, _, wkb, columns = pyogrio.raw.read(path, layer=mapping.layer, force_2d=True, **options)
+        layer = mapping.layer
+        if layer is None and path.suffix.lower() == ".gpkg":
+            layer = _only_layer(path)
+        meta, _, wkb, columns = pyogrio.raw.read(path, layer=layer, force_2d=True, **options)
         geometry = shapely.from_wkb(wkb, on_invalid="ignore") if wkb is not None else None
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FieldError) as error:
         raise unreadable(path, "不是有效的空间数据文件", f"not a valid spatial file: {error}") from error

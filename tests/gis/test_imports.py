@@ -1,11 +1,13 @@
 """Imports without a database: mapping files, readers, whole-file checks."""
 
+import zipfile
 from datetime import date, datetime
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import shapely
 from hypothesis import given
@@ -179,6 +181,44 @@ def test_excel_dates_and_whole_numbers_are_texts_a_person_would_write(tmp_path: 
     assert frame["id"].tolist() == ["7", "8.5"]
     assert frame["day"].tolist()[0].startswith("2024-05-01")
     assert frame["名"].tolist() == ["箅", ""]
+
+
+def test_no_layer_or_sheet_with_rows_is_passed_over_unsaid(tmp_path: Path) -> None:
+    path = tmp_path / "two.gpkg"
+    points = gpd.GeoDataFrame({"id": ["a"]}, geometry=shapely.points([[116.65, 40.11]]), crs=4490)
+    pyogrio.write_dataframe(pd.DataFrame({"style": ["red"]}), path, layer="layer_styles")
+    points.to_file(path, layer="wells", mode="a")
+    assert import_readers.read(path, mapped()).frame["id"].tolist() == ["a"]
+    points.to_file(path, layer="lamps", mode="a")
+    with pytest.raises(errors.FileUnreadable, match="wells, lamps"):
+        import_readers.read(path, mapped())
+    assert len(import_readers.read(path, mapped("layer: lamps"))) == 1
+
+    path, rows = tmp_path / "two.xlsx", pd.DataFrame({"id": ["a"], "lon": [116.65]})
+    with pd.ExcelWriter(path) as book:
+        rows.to_excel(book, sheet_name="井", index=False)
+        pd.DataFrame({"说明": ["见附件"]}).to_excel(book, sheet_name="说明", index=False)
+    assert import_readers.read(path, mapped()).frame["id"].tolist() == ["a"]
+    with pd.ExcelWriter(path) as book:
+        for sheet in ("井", "灯"):
+            rows.to_excel(book, sheet_name=sheet, index=False)
+    with pytest.raises(errors.FileUnreadable, match="井, 灯"):
+        import_readers.read(path, mapped())
+    assert len(import_readers.read(path, mapped("sheet: 灯"))) == 1
+
+
+def test_a_swollen_or_damaged_workbook_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, damaged = tmp_path / "a.xlsx", tmp_path / "b.xlsx"
+    pd.DataFrame({"id": ["a" * 5000] * 50}).to_excel(path, index=False)
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(damaged, "w") as broken:
+        for item in whole.infolist():
+            content = whole.read(item)
+            broken.writestr(item, content[: len(content) // 2] if "sheet" in item.filename else content)
+    with pytest.raises(errors.FileUnreadable, match="workbook"):
+        import_readers.read(damaged, mapped())
+    monkeypatch.setattr(import_readers, "_WORKBOOK_LIMIT", 1000)
+    with pytest.raises(errors.FileUnreadable, match="too large when unpacked"):
+        import_readers.read(path, mapped())
 
 
 # --- Columns ----------------------------------------------------------------------------------------------------
