@@ -112,12 +112,13 @@ def start_on(tx: Connection, day: date) -> Plan:
     """The grids in force on a day, with the duty grids they will be in then."""
     mark = tx.execute(select(town.c.code, town.c.areas_version, literal_column("xmin::text"))).first()
     key = (str(tx.engine.url), day, *(mark or ()))
-    if key not in _kept:
+    found = _kept.get(key)
+    if found is None:
         found = _read(tx, day)
         if len(_kept) > 3:
             _kept.clear()
         _kept[key] = found
-    return _kept[key]
+    return found
 
 
 _NONE: Mapping[str, Mapping[str, str]] = {"members": {}, "renamed": {}, "noded": {}}
@@ -189,7 +190,7 @@ def publish(tx: Connection, seen: int, day: date, note: str, caller: Caller) -> 
     Raises ``DateRefused``, ``GridsScheduled`` while another plan waits, ``StaleDraft``, ``PlanFaulty`` with what is
     wrong, ``GridCodesUsedUp``.
     """
-    tx.execute(select(town.c.code).with_for_update())
+    grids.hold(tx)
     if day < today():
         raise errors.DateRefused(valid_from=day.isoformat(), earliest=today().isoformat())
     if (other := waiting(tx)) is not None:
@@ -307,9 +308,10 @@ def withdraw(tx: Connection, plan_id: UUID, caller: Caller) -> None:
 
     Raises ``NotFound`` for a plan that does not wait.
     """
-    tx.execute(select(town.c.code).with_for_update())
+    grids.hold(tx)
     plan = waiting(tx)
-    if plan is None or plan.id != plan_id:
+    # Once its day has come it is in force, even if the relay has not taken it yet: cases lie in its grids.
+    if plan is None or plan.id != plan_id or plan.valid_from <= today():
         raise errors.NotFound("没有待生效的方案", "No such plan waits for its day", plan=str(plan_id))
     changes = plan.changes
     tx.execute(update(unit_grid).where(unit_grid.c.code.in_(changes["ended"])).values(valid_to=None))

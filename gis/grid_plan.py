@@ -297,7 +297,9 @@ def _replaced(plan: Plan, gone: Sequence[str], made: Mapping[str, Cell], nodes: 
     rest = [key for key in _around(plan, before) if key not in gone]
     near = {key: with_nodes(plan.cells[key].polygon, nodes or {}) for key in rest}
     was_sound = sound([*before, *(plan.cells[key].polygon for key in rest)])
-    if not same_land(before, after) or (was_sound and not sound([*after, *near.values()])):
+    # Of shapes that cross themselves nobody can say what land they cover.
+    whole = bool(shapely.is_valid(np.array(after, dtype=object)).all())
+    if not whole or not same_land(before, after) or (was_sound and not sound([*after, *near.values()])):
         raise BorderRefused("新边界离已有边界太近或越过了它", "The new border comes too near to another or crosses it")
     cells = {key: cell for key, cell in plan.cells.items() if key not in gone}
     for key, polygon in near.items():

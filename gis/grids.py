@@ -182,6 +182,11 @@ def village_lands(tx: Connection, town_code: str, today: date) -> dict[str, Any]
     return {code: None if land is None else shapely.from_wkb(bytes(land)) for code, land in rows}
 
 
+def hold(tx: Connection) -> None:
+    """Let nobody else change or publish grids until the transaction ends."""
+    tx.execute(select(town.c.code).with_for_update())
+
+
 def land(tx: Connection, grids: GridSet, today: date) -> Landed:
     """Make ``grids`` the grids of every village they name: new codes open, changed ones move, absent ones end today.
 
@@ -189,6 +194,7 @@ def land(tx: Connection, grids: GridSet, today: date) -> Landed:
     their land; components are located anew where the change reaches them; ``town.areas_version`` rises when anything
     changed. Raises ``GridsScheduled`` while a published plan waits for its day: it rests on the grids as they are.
     """
+    hold(tx)
     waiting = grid_plan.c.taken_at.is_(None) & grid_plan.c.withdrawn_at.is_(None)
     if day := tx.scalar(select(grid_plan.c.valid_from).where(waiting)):
         raise errors.GridsScheduled(valid_from=day.isoformat())

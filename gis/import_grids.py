@@ -30,6 +30,7 @@ def check(tx: Connection, source: Source, mapping: Mapping, today: date) -> Chec
     A grid set is checked against the village boundaries that are known, and against the grids of other villages.
     Raises ``ImportRefused`` when the whole file lies elsewhere, ``MappingBad`` when columns are missing.
     """
+    grids.hold(tx)  # what is checked against must still be so when it lands
     require_columns(source, mapping)
     town = ground(tx)
     problems = Problems(source, np.full(len(source), "", dtype=object))

@@ -7,11 +7,12 @@ from uuid import UUID
 import numpy as np
 import pytest
 import shapely
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.exc import OperationalError
 
 from gis import areas, errors, grid_drafts, grids, lineage, map_shapes, measures, shapes, statistics, walking
 from gis.areas import Areas
-from gis.db import Connection
+from gis.db import Connection, transaction
 from gis.grid_figures import Weighed
 from gis.grid_plan import pieces
 from gis.people import Caller, Grant
@@ -191,6 +192,31 @@ def test_a_withdrawn_plan_leaves_nothing_but_used_codes_and_its_draft(tx: Connec
     assert min(codes) > max(first)
     duties = tx.execute(select(duty_grid.c.code).where(duty_grid.c.name == "新片")).scalars().all()
     assert len(duties) == 2
+
+
+def test_a_plan_is_not_withdrawn_once_its_day_has_come(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where no relay has taken it yet: its grids are in force, and cases lie in them."""
+    later = today() + DAY
+    opened = draft(tx, split_of(tx, busy(tx)), day=later)
+    plan = grid_drafts.publish(tx, opened.revision, later, "", editor())
+    monkeypatch.setattr(grid_drafts, "today", lambda: later)
+    with pytest.raises(errors.NotFound):
+        grid_drafts.withdraw(tx, plan, editor())
+    assert grid_drafts.take(tx, later) == 1
+
+
+def test_an_import_of_grids_waits_for_who_publishes_a_plan(database: Any) -> None:
+    """It would else land beside a plan that rests on the grids as they were."""
+    with transaction(database.engine) as mine:
+        opened = draft(mine, split_of(mine, busy(mine)), day=today() + DAY)
+        village = next(iter(opened.plan.cells.values())).village
+        grid_drafts.publish(mine, opened.revision, today() + DAY, "", editor())
+        with transaction(database.engine) as theirs:
+            theirs.execute(text("set local lock_timeout = '100ms'"))
+            with pytest.raises(OperationalError):
+                grids.land(theirs, grid_set(theirs, village), today())
+    with pytest.raises(errors.GridsScheduled), transaction(database.engine) as theirs:
+        grids.land(theirs, grid_set(theirs, village), today())
 
 
 def test_a_plan_is_refused_with_what_is_wrong(tx: Connection) -> None:

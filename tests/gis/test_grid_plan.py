@@ -386,3 +386,16 @@ def test_descent_is_by_land() -> None:
         {"a": left, "b": right}, {"c": shapely.box(0, 0, 1.25, 1), "d": shapely.box(1.25, 0, 2, 1)}
     )
     assert [(d.old, d.new, round(d.share, 6)) for d in found] == [("a", "c", 1.0), ("b", "c", 0.25), ("b", "d", 0.75)]
+
+
+def test_a_node_dragged_over_other_borders_is_refused() -> None:
+    """Not with an error of geometry: the land of a border that crosses itself cannot even be told."""
+    refused = 0
+    for key in sorted(START.cells):
+        polygon = START.cells[key].polygon
+        far = START.cells[max(START.cells, key=lambda k: START.cells[k].polygon.distance(polygon))].polygon
+        at = list(polygon.exterior.coords[0])
+        with pytest.raises(errors.BorderRefused):
+            grid_plan.apply(START, {"step": "move", "at": at, "to": list(far.centroid.coords[0])}, 1)
+        refused += 1
+    assert refused == len(START.cells)
