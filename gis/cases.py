@@ -123,7 +123,11 @@ class Report:
         return personal.keyed("report", _canonical(sent | {"form": dict(self.form)}))
 
     def check_storable(self) -> None:
-        """Raises ``Malformed`` for what no database row or JSON can hold, or an ``extra`` of more than 10 kB."""
+        """Raises ``Malformed`` for what no row or JSON can hold, a time before 1900, ``extra`` of more than 10 kB."""
+        for name in ("occurred_at", "reported_at"):
+            moment = getattr(self, name)
+            if moment is not None and moment.year < 1900:  # in another zone it may leave the calendar
+                raise errors.Malformed(field=name, why="before 1900")
         for name, value in vars(self).items():
             if isinstance(value, str) and not workflow.storable(value):
                 raise errors.Malformed(field=name, why="a null character or half a surrogate pair")

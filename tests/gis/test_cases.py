@@ -12,7 +12,7 @@ from gis import cases, deadlines, definitions, errors, events, measures, people,
 from gis.case_rows import Photo
 from gis.cases import Report
 from gis.rulebook import rulebook
-from gis.search import CaseFilter
+from gis.search import ZONE, CaseFilter
 from gis.tables import case, case_event, component, delivery, stuck_timer, unit_grid
 
 A_PHOTO = Photo(bytes(32), "image/jpeg", 1000)
@@ -153,6 +153,7 @@ def test_only_what_an_action_declares_is_kept_and_the_chain_holds(tx, acceptor):
         ({"extra": {"a": "字" * 3400}}, "malformed"),
         ({"extra": {"a": object()}}, "malformed"),
         ({"occurred_at": datetime.now(UTC) + timedelta(days=1)}, "malformed"),
+        ({"occurred_at": datetime(1, 1, 1, tzinfo=ZONE)}, "malformed"),
         ({"kind": "poem"}, "definition_unknown"),
         ({"catalogue": "gbt30428-2013", "category_code": "0102"}, "category_unknown"),
     ],
