@@ -29,13 +29,17 @@ def draw(
     """Draw a sample of the rows that would be published; returns its id. The seed is made where none is given.
 
     From then on the draft does not change until the sample is rejected or discarded. Raises ``DraftUnready`` while rows
-    have errors, where the last check broke off or there is nothing to sample, ``DefinitionUnknown`` and as
-    ``census_drafts.changeable``.
+    have errors, where the last check broke off, a sample of the very same rows was rejected, or there is nothing to
+    sample, ``DefinitionUnknown`` and as ``census_drafts.changeable``.
     """
     row = census_drafts.changeable(tx, draft_id, revision)
     census_drafts.refuse_unchecked(tx, row)
     if row.state != "open" or row.counts.get("bad", 1):
         raise errors.DraftUnready(*BAD_ROWS, bad=row.counts.get("bad"))
+    before = tx.execute(census_drafts.newest_sample(draft_id)).first()
+    if before is not None and before.state == "rejected" and before.revision == row.revision:
+        # Drawn again until one passes, a sample would say nothing.
+        raise errors.DraftUnready("抽样已拒收，请先修复草稿再抽样", "A sample was rejected: repair the draft first")
     found = definitions.current(tx, census_sampling.KIND, plan)
     rows = tx.execute(
         select(census_row.c.row).where(census_row.c.draft_id == draft_id, census_row.c.status == "good")

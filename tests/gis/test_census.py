@@ -434,6 +434,8 @@ def test_a_sample_is_drawn_recorded_and_judged(tx: Connection, tmp_path: Path) -
     with pytest.raises(errors.DraftUnready):
         draft.publish()
     # Rejected, the survey is repaired and sampled anew.
+    with pytest.raises(errors.DraftUnready):
+        census_acceptance.draw(tx, CLERK, draft.id, "aql4", "another seed")
     draft.repair(Repair("exclude", {str(drawn[2]["row"]): None}))
     draft.pass_acceptance()
     assert [one["state"] for one in census_acceptance.samples(tx, draft.id)] == ["accepted", "rejected"]
