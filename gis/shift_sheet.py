@@ -4,7 +4,6 @@ Knows cells and words; what may be planned is known by gis.shifts. The workbook 
 """
 
 import io
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -12,10 +11,9 @@ from typing import Any
 from uuid import UUID
 
 from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
 from sqlalchemy import select
 
-from gis import definitions, errors, people, shifts
+from gis import definitions, errors, people, shifts, workbooks
 from gis.db import Connection
 from gis.people import Caller
 from gis.search import ZONE
@@ -99,10 +97,13 @@ def take(tx: Connection, caller: Caller, content: bytes) -> Taken:
 def _read(content: bytes) -> list[tuple[int, dict[str, str]]]:
     """(row number, cells by column) of the rows that hold something."""
     try:
+        workbooks.check_size(content)
         sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
         rows = sheet.iter_rows(max_row=_MOST + 2, max_col=50, values_only=True)
         found = [[_text(cell) for cell in row] for row in rows]
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, IndexError, OSError, SyntaxError) as error:
+    except errors.Problem:
+        raise
+    except Exception as error:  # whatever a damaged workbook makes the reader stumble over
         raise errors.FileUnreadable("不是有效的 Excel 工作簿", "Not a valid Excel workbook", why=str(error)) from error
     header = found[0] if found else []
     missing = [name for name in _NEEDED if name not in header]
@@ -135,6 +136,8 @@ def _shift(tx: Connection, cells: Mapping[str, str], codes: Mapping[str, str]) -
     role = codes.get(cells["岗位"], cells["岗位"])
     try:
         day = date.fromisoformat(cells["日期"].replace("/", "-"))
+        if not 1970 <= day.year <= 2200:  # at its ends the calendar has no next day
+            raise ValueError("a year from 1970 to 2200")
         begins, ends = (time.fromisoformat(cells[name].zfill(5)) for name in ("起", "止"))
     except ValueError as error:
         raise errors.DateBad(why=str(error)) from error

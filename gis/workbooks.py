@@ -56,9 +56,7 @@ def read(content: bytes, columns: Mapping[str, Sequence[str]], needed: Sequence[
     too large, or no sheet has such a header.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(item.file_size for item in archive.infolist()) > _UNPACKED_LIMIT:
-                raise errors.SheetBad("工作簿解压后过大", "The workbook is too large when unpacked")
+        check_size(content)
         book = load_workbook(io.BytesIO(content), data_only=True, keep_links=False)
     except errors.Problem:
         raise
@@ -89,6 +87,13 @@ def read(content: bytes, columns: Mapping[str, Sequence[str]], needed: Sequence[
             seen=seen[:40],
         )
     return found
+
+
+def check_size(content: bytes) -> None:
+    """A workbook of few bytes may unpack to more than the memory holds. Raises ``SheetBad``, ``BadZipFile``."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(item.file_size for item in archive.infolist()) > _UNPACKED_LIMIT:
+            raise errors.SheetBad("工作簿解压后过大", "The workbook is too large when unpacked")
 
 
 def _grid(sheet: Any) -> list[list[str]]:

@@ -10,7 +10,7 @@ import yaml
 from openpyxl import Workbook, load_workbook
 from sqlalchemy import delete, func, select
 
-from gis import db
+from gis import db, workbooks
 from gis.settings import settings
 from gis.tables import audit, duty_grid, shift, staff
 
@@ -195,7 +195,7 @@ def test_two_people_swap(plan, week):
     assert plan(path="swap", one=one, other=other).json()["code"] == "shift_unknown"
 
 
-def test_the_workbook_goes_out_and_comes_back(client, login, plan, week):
+def test_the_workbook_goes_out_and_comes_back(client, login, plan, week, monkeypatch):
     headers = login("shiftleader1")
     plan([turn("acceptor1", MONDAY, 22, 7, note="=1+1"), turn("dispatcher1", MONDAY, 7, 15, role="dispatcher")])
     answer = client.get(f"/api/shifts/export?since={MONDAY}&until={MONDAY}", headers=headers)
@@ -221,6 +221,7 @@ def test_the_workbook_goes_out_and_comes_back(client, login, plan, week):
         ("acceptor4", "派遣员", str(TUESDAY), "07:00", "15:00"),
         ("acceptor4", "受理员", "2027-02-30", "07:00", "15:00"),
         ("acceptor3", "受理员", f"{TUESDAY:%Y/%m/%d}", "9:00", "10:00"),
+        ("acceptor4", "受理员", "9999-12-31", "22:00", "07:00"),
     ):
         book.active.append(row)
     buffer = io.BytesIO()
@@ -232,8 +233,14 @@ def test_the_workbook_goes_out_and_comes_back(client, login, plan, week):
         (5, "not_on_post"),
         (6, "date_bad"),
         (7, "shift_overlap"),
+        (8, "date_bad"),
     ]
     assert take(b"no workbook")["code"] == "file_unreadable"
+    at = buffer.getvalue().index(b"xl/worksheets/sheet1.xml") + 40
+    damaged = buffer.getvalue()[:at] + b"\xff" * 20 + buffer.getvalue()[at + 20 :]
+    assert take(damaged)["code"] == "file_unreadable"
+    monkeypatch.setattr(workbooks, "_UNPACKED_LIMIT", 1000)
+    assert take(buffer.getvalue())["code"] == "sheet_bad"
 
 
 def test_who_may_do_what(client, login, plan):
