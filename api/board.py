@@ -49,7 +49,7 @@ def board(caller: Annotated[Caller, allow("statistics.view")], tx: Tx) -> dict[s
         "lists": lists,
         "longest": [case_views.item(tx, book, row, now) for row in late],
         "unanswered": {
-            "counts": leaders.unanswered(tx, caller),
+            "counts": leaders.unanswered(tx, caller, now),
             "oldest": [dict(row._mapping) for row in leaders.oldest_unanswered(tx, caller, LONGEST)],
         },
         "ranking": _ranking(tx, caller, now),

@@ -56,45 +56,63 @@ def heat(
 
 
 @router.get("/api/wall/alerts")
-def alerts(caller: Annotated[Caller, allow("case.view")], tx: Tx) -> dict[str, Any]:
+def alerts(
+    caller: Annotated[Caller, allow("case.view")],
+    tx: Tx,
+    village: Annotated[str, Query(max_length=300)] = "",
+    department: Annotated[str, Query(max_length=300)] = "",
+) -> dict[str, Any]:
     """What wants attention now: late and nearly late cases, urgings and supervisions, inspectors on shift unheard of.
 
-    Each names the filter of its list; ``silent`` and ``gaps`` are null for who may not see people or posts.
+    Villages and departments narrow all of it, as they narrow the key figures. Each names the filter of its list;
+    ``silent`` and ``gaps`` are null for who may not see people or posts.
     """
     now = datetime.now(UTC)
     book = rulebook(tx)
-    found: dict[str, Any] = {
-        code: {"n": live.count(caller, CaseFilter.parse(query), ())["total"], "filter": dict(query)}
-        for code, query in ALERTS.items()
-    }
-    found["late"]["worst"] = [case_views.item(tx, book, row, now) for row in leaders.latest(tx, caller, now, NAMED)]
-    found["unanswered"] = leaders.unanswered(tx, caller)
+    among = CaseFilter.parse({"village": village, "department": department})
+    found: dict[str, Any] = {}
+    for code, query in ALERTS.items():
+        listed = {**among.query(), **query}
+        found[code] = {"n": live.count(caller, CaseFilter.parse(listed), ())["total"], "filter": listed}
+    worst = leaders.latest(tx, caller, now, NAMED, among)
+    found["late"]["worst"] = [case_views.item(tx, book, row, now) for row in worst]
+    found["unanswered"] = leaders.unanswered(tx, caller, now, among)
     found["silent"] = found["gaps"] = None
     if "position.view" in caller.permissions:
-        there = shifts.patrolling(tx, caller.scope, now)
+        there = shifts.patrolling(tx, caller.scope, now, among.people())
         silent = [row for row in there if not row.online]
         found["silent"] = {
             "n": len(silent),
             "of": len(there),
             "who": [_silence(row) for row in silent[:NAMED]],
         }
-    if _sees_posts(caller):
-        found["gaps"] = {"n": sum(gap["missing"] for gap in unmanned(tx, now))}
+    gaps = _gaps(tx, caller, now, among)
+    if gaps is not None:
+        found["gaps"] = {"n": sum(gap["missing"] for gap in gaps)}
     return {"at": now} | found
 
 
 @router.get("/api/wall/patrol")
-def patrol(caller: Annotated[Caller, allow("position.view")], tx: Tx) -> dict[str, Any]:
-    """Inspectors on shift now, those unheard of the longest first, and the posts that nobody stands on."""
+def patrol(
+    caller: Annotated[Caller, allow("position.view")],
+    tx: Tx,
+    village: Annotated[str, Query(max_length=300)] = "",
+    department: Annotated[str, Query(max_length=300)] = "",
+) -> dict[str, Any]:
+    """Inspectors on shift now, those unheard of the longest first, and the posts that nobody stands on.
+
+    Villages and departments narrow both; ``gaps`` is null for who may not see posts.
+    """
     now = datetime.now(UTC)
-    there = shifts.patrolling(tx, caller.scope, now)
+    among = CaseFilter.parse({"village": village, "department": department})
+    there = shifts.patrolling(tx, caller.scope, now, among.people())
     return {
         "at": now,
         "on_shift": [
             shift_of(row) | {"seen_at": row.seen_at, "lon": row.lon, "lat": row.lat, "online": row.online}
             for row in there
         ],
-        "gaps": unmanned(tx, now) if _sees_posts(caller) else None,
+        "gaps": _gaps(tx, caller, now, among),
     }
 
 
@@ -102,5 +120,12 @@ def _silence(row: Any) -> dict[str, Any]:
     return {"id": row.staff_id, "name": row.name, "seen_at": row.seen_at, "duty_grid": row.duty_grid_name}
 
 
-def _sees_posts(caller: Caller) -> bool:
-    return "shift.work" in caller.permissions and caller.scope.everything
+def _gaps(tx: Tx, caller: Caller, now: datetime, among: CaseFilter) -> list[dict[str, Any]] | None:
+    """Posts are the centre's: a department has none, a village those of its duty grids. None: not to be seen."""
+    if "shift.work" not in caller.permissions or not caller.scope.everything or among.department:
+        return None
+    gaps = unmanned(tx, now)
+    if not among.village:
+        return gaps
+    there = shifts.grid_names(tx, among.village)
+    return [gap for gap in gaps if gap["duty_grid"] and gap["duty_grid"]["code"] in there]

@@ -1,6 +1,7 @@
 """What a leader looks at first: the cases late the longest, urgings and supervisions nobody has answered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,22 +13,23 @@ from gis.search import CaseFilter, named, visible_cases, within
 from gis.tables import case, case_task, department
 
 KINDS = ("urge", "supervise")
+EVERYTHING = CaseFilter()
 
 
-def latest(tx: Connection, caller: Caller, now: datetime, limit: int) -> Sequence[Any]:
-    """The visible cases that are late, the longest late first, with names beside them."""
-    late = CaseFilter(status=("open",), light=("red",)).clauses(now)
+def latest(tx: Connection, caller: Caller, now: datetime, limit: int, among: CaseFilter = EVERYTHING) -> Sequence[Any]:
+    """The visible cases ``among`` these that are late, the longest late first, with names beside them."""
+    late = replace(among, status=("open",), light=("red",)).clauses(now)
     cases = visible_cases(caller).where(*late).order_by(case.c.due_at, case.c.id).limit(limit)
     page = named(cases)
     return tx.execute(page.order_by(page.selected_columns.due_at, page.selected_columns.id)).all()
 
 
-def unanswered(tx: Connection, caller: Caller) -> dict[str, int]:
-    """How many of each kind wait, on the cases the caller may see."""
+def unanswered(tx: Connection, caller: Caller, now: datetime, among: CaseFilter = EVERYTHING) -> dict[str, int]:
+    """How many of each kind wait, on the cases the caller may see ``among`` these."""
     rows = tx.execute(
         select(case_task.c.kind, func.count())
         .join(case, case.c.id == case_task.c.case_id)
-        .where(case_task.c.state == "open", case_task.c.kind.in_(KINDS), within(caller.scope))
+        .where(case_task.c.state == "open", case_task.c.kind.in_(KINDS), within(caller.scope), *among.clauses(now))
         .group_by(case_task.c.kind)
     ).all()
     return {kind: 0 for kind in KINDS} | {kind: n for kind, n in rows}

@@ -172,6 +172,12 @@ class CaseFilter:
         """The filter without the part of :meth:`named`."""
         return replace(self, **{name: getattr(CaseFilter(), name) for name in _NOT_IN_MEMORY})
 
+    def people(self) -> Scope:
+        """Whose people go with these cases: those of its villages, else of its departments, else everybody."""
+        if self.village:
+            return Scope(villages=frozenset(self.village))
+        return Scope(everything=not self.department, departments=frozenset(self.department))
+
     def clauses(self, now: datetime) -> list[ColumnElement[bool]]:
         """The filter as conditions on ``case``."""
         found: list[ColumnElement[bool]] = []

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, false, func, insert, or_, select, text, true, update
+from sqlalchemy import ColumnElement, Select, delete, exists, false, func, insert, or_, select, text, true, update
 
 from gis import definitions, duty, errors, people
 from gis.db import Connection
@@ -275,9 +275,10 @@ def _days(body: dict[str, Any], calendar: Calendar, first: date, last: date) -> 
     return found
 
 
-def grid_names(tx: Connection) -> dict[str, str]:
-    """The duty grids in force: name by code."""
-    rows = tx.execute(select(duty_grid.c.code, duty_grid.c.name).where(in_force(duty_grid)))
+def grid_names(tx: Connection, villages: Collection[str] = ()) -> dict[str, str]:
+    """The duty grids in force, where ``villages`` are named those that lie in them: name by code."""
+    lies = duty_grid.c.village_code.in_(sorted(villages)) if villages else true()
+    rows = tx.execute(select(duty_grid.c.code, duty_grid.c.name).where(in_force(duty_grid), lies))
     return {code: name for code, name in rows}
 
 
@@ -321,24 +322,27 @@ def on_duty(tx: Connection, now: datetime) -> Sequence[Any]:
     return tx.execute(_present(now).order_by(shift.c.role, staff.c.username)).all()
 
 
-def patrolling(tx: Connection, scope: Scope, now: datetime) -> Sequence[Any]:
-    """The same of inspectors that the scope covers: by their duty grid of today, its village, department, or oneself.
+def patrolling(tx: Connection, scope: Scope, now: datetime, among: Scope | None = None) -> Sequence[Any]:
+    """The same of inspectors that the scope (and ``among`` too) covers.
+
+    They are covered by their duty grid of today, its village, department, or as oneself.
 
     A shift without a duty grid belongs to whoever sees the whole town, the department, or oneself.
     """
-    covered = (
-        true()
-        if scope.everything
-        else or_(
-            false(),
-            shift.c.duty_grid_code.in_(sorted(scope.duty_grids)),
-            duty_grid.c.village_code.in_(sorted(scope.villages)),
-            staff.c.department_code.in_(sorted(scope.departments)),
-            shift.c.staff_id == scope.own,
-        )
-    )
-    rows = _present(now).where(shift.c.role == "inspector", covered)
+    rows = _present(now).where(shift.c.role == "inspector", _covered(scope), _covered(among or scope))
     return tx.execute(rows.order_by(position_live.c["at"].nulls_first(), staff.c.username)).all()
+
+
+def _covered(scope: Scope) -> ColumnElement[bool]:
+    if scope.everything:
+        return true()
+    return or_(
+        false(),
+        shift.c.duty_grid_code.in_(sorted(scope.duty_grids)),
+        duty_grid.c.village_code.in_(sorted(scope.villages)),
+        staff.c.department_code.in_(sorted(scope.departments)),
+        shift.c.staff_id == scope.own,
+    )
 
 
 def _present(now: datetime) -> Select[Any]:

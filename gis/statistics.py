@@ -15,7 +15,7 @@ from gis import tracks
 from gis.db import Connection
 from gis.errors import BadFilter
 from gis.measures import MEASURES, measure, measured
-from gis.people import Caller, Scope
+from gis.people import Caller
 from gis.search import ZONE, CaseFilter, count, overdue, within
 from gis.tables import case, department, division, measure_case, measure_day
 
@@ -128,9 +128,7 @@ def figures(
     figure_day = {"day_since": today.isoformat(), "day_until": today.isoformat()}
 
     narrow = wanted or CaseFilter()
-    narrowed, among = narrow.clauses(moment), Scope(villages=frozenset(narrow.village))
-    if not narrow.village:
-        among = Scope(everything=not narrow.department, departments=frozenset(narrow.department))
+    narrowed, among = narrow.clauses(moment), narrow.people()
 
     def behind(query: dict[str, str]) -> int:
         return count(tx, caller, CaseFilter.parse(query), moment)

@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -550,12 +551,15 @@ class Walk:
                 assert told["total"] == sum(cell["n"] for cell in told["items"]) == sum(map(keep, self.visible))
 
     def alerts(self) -> None:
-        told = self.get("/api/wall/alerts").json()
-        overdue = [row for row in self.visible if row.status == "open" and late(row)]
-        assert told["late"]["n"] == len(overdue), self.person.name
-        assert {item["id"] for item in told["late"]["worst"]} <= {str(row.id) for row in overdue}
-        assert len(told["late"]["worst"]) == min(3, len(overdue))
-        assert (told["silent"] is None) == ("position.view" not in self.person.permissions)
+        for query in ("", "village=110113003004", f"department={DEPARTMENTS[0]},{DEPARTMENTS[2]}"):
+            told = self.get(f"/api/wall/alerts?{query}").json()
+            overdue = [row for row in self.visible if row.status == "open" and late(row) and QUERIES[query](row)]
+            assert told["late"]["n"] == len(overdue), (self.person.name, query)
+            assert {item["id"] for item in told["late"]["worst"]} <= {str(row.id) for row in overdue}
+            assert len(told["late"]["worst"]) == min(3, len(overdue))
+            behind = self.get(f"/api/cases/count?{urlencode(told['late']['filter'])}").json()
+            assert behind["total"] == len(overdue), "the number opens its cases"
+            assert (told["silent"] is None) == ("position.view" not in self.person.permissions)
 
     def whole_town(self) -> bool:
         """Whether the centre's papers are open to this person; else they are refused."""
