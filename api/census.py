@@ -351,6 +351,24 @@ def sample(draft_id: UUID, caller: Viewer, tx: Tx) -> dict[str, Any]:
     return {"samples": found, "rows": rows, "faults": list(FAULTS)}
 
 
+@router.get("/api/census/drafts/{draft_id}/sample.csv")
+def sample_sheet(draft_id: UUID, caller: Viewer, tx: Tx) -> Response:
+    """The last sample as a list to take to the field, with room for what is found there."""
+    found = census_acceptance.samples(tx, draft_id)
+    head = ["place", "row", "code", "identifier", "name", "unit_grid_code", "accuracy_class", "lon", "lat", "result"]
+    rows = census_acceptance.rows_of(tx, draft_id, found[0]["id"]) if found else []
+    lines = ([one[name] for name in head] + [" ".join(one["faults"]), one["note"]] for one in rows)
+    return _csv("sample", [*head, "faults", "note"], lines)
+
+
+@router.post("/api/census/drafts/{draft_id}/sample/rest")
+def record_rest(draft_id: UUID, caller: Clerk, tx: Tx) -> dict[str, Any]:
+    """Record that everything in the sample without a result yet is good; the answer says what the sample comes to."""
+    outcome = census_acceptance.record_rest(tx, caller, draft_id)
+    _record(tx, caller, "sample_rest", draft_id, recorded=outcome["recorded"])
+    return outcome
+
+
 @router.put("/api/census/drafts/{draft_id}/sample/{row}")
 def record(draft_id: UUID, row: int, body: Result, caller: Clerk, tx: Tx) -> dict[str, Any]:
     """Record what was found at one sampled component; the answer says what the sample comes to."""

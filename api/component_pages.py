@@ -26,8 +26,14 @@ class Photos(BaseModel):
 @router.get("/api/components/{code}/history")
 def history(code: str, caller: Viewer, tx: Tx) -> dict[str, Any]:
     """Every version of a component with what changed, and its photos with those of its cases the caller may see."""
+    book = rulebook(tx)
+    versions = component_history.versions(tx, caller, code)
+    for one in versions:
+        there = book.catalogues.get(one["catalogue"])
+        one["catalogue_name"] = there.name if there else None
+        one["category_name"] = _name(book, one["catalogue"], one["category_code"])
     return {
-        "versions": component_history.versions(tx, caller, code),
+        "versions": versions,
         "photos": component_history.photos(tx, caller, code),
     }
 

@@ -1,6 +1,7 @@
 """Routes of places: the town, where a point lies, grids, villages, components, names; and what cases are classed by."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,8 +10,7 @@ from pydantic import FiniteFloat
 
 from api.access import Throttle, Tx, allow, anyone, caller_of, token_of
 from gis import areas, category_status, components, errors, gazetteer, geometry, register
-from gis.catalogue_mappings import equivalents
-from gis.components import Component
+from gis.catalogue_mappings import counterparts, equivalents
 from gis.people import Caller
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
@@ -109,9 +109,21 @@ def find_components(
 
 
 @router.get("/api/components/{code}", dependencies=_MAP)
-def component(code: str, tx: Tx) -> Component:
-    """One component."""
-    return components.get(tx, code)
+def component(code: str, tx: Tx) -> dict[str, Any]:
+    """One component, with the names of its catalogue and category.
+
+    ``case_categories`` are the categories of the town's catalogue that a case on it may be of: one as a rule; none or
+    several where it was surveyed in another catalogue.
+    """
+    found, book = components.get(tx, code), rulebook(tx)
+    town = book.town_catalogue
+    meant = counterparts(book.catalogue_mappings.values(), found.catalogue, found.category_code, town) or ()
+    there = book.catalogues.get(found.catalogue)
+    return asdict(found) | {
+        "catalogue_name": there.name if there else None,
+        "category_name": book.category_names(found.catalogue, "component", found.category_code)[0],
+        "case_categories": [{"code": one, "name": book.category_names(town, "component", one)[0]} for one in meant],
+    }
 
 
 @router.get("/api/grids/{code}", dependencies=_MAP)

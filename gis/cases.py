@@ -34,11 +34,12 @@ from gis import (
 from gis.case_clock import AHEAD, TIMEOUT, Moments
 from gis.case_rows import Photo, append, attach, make_event, purposes
 from gis.catalogue import Category, resolve
+from gis.catalogue_mappings import counterparts, translate
 from gis.db import Connection
 from gis.digest import sm3
 from gis.intake_form import Promise, Told
 from gis.people import SYSTEM, Caller
-from gis.routing import RoutingFacts
+from gis.routing import RoutingFacts, Units
 from gis.rulebook import CHANNELS, Rulebook, calendar_of, flow_of, in_force, rulebook
 from gis.search import ZONE, visible_cases
 from gis.tables import case, case_event, component, department
@@ -164,9 +165,9 @@ def report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
 
     The same id with the same content answers the first receipt again, whatever the town has changed since. Raises
     ``IdConflict`` for other content, the place problems of ``gis.geometry``, the category problems of
-    ``gis.catalogue``, those of ``gis.intake_form.read``, ``CategoryOff``, ``ComponentUnknown``, ``RoleForbids`` and
-    ``Malformed``. A second report of a number the channel has given to a case answers that case's receipt, whatever
-    else it says.
+    ``gis.catalogue`` and ``gis.catalogue_mappings``, those of ``gis.intake_form.read``, ``CategoryOff``,
+    ``ComponentUnknown``, ``RoleForbids`` and ``Malformed``. A second report of a number the channel has given to a
+    case answers that case's receipt, whatever else it says.
     """
     sent.check_storable()
     try:
@@ -194,13 +195,7 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         sent.catalogue or None,
         sent.category_name or None,
     )
-    if catalogue != book.town_catalogue:
-        raise errors.CategoryUnknown(
-            "本镇未启用该分类目录",
-            "The town does not code cases in this catalogue",
-            catalogue=catalogue,
-            in_use=book.town_catalogue,
-        )
+    catalogue, category, said = _in_town(book, catalogue, category)
     if closed := book.category_status.reason(category.kind, category.code):
         raise errors.CategoryOff(
             f"“{category.name}”已停用，不再受理新案件：{closed}",
@@ -222,7 +217,7 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
             area_class=place.area_class,
             channel=sent.channel,
             severity=severity,
-            component_units=_component_units(tx, sent, catalogue, category),
+            component_units=_component_units(tx, book, sent, category),
         )
     )
     told = intake_form.read(
@@ -265,7 +260,7 @@ def _report(tx: Connection, caller: Caller, sent: Report) -> Receipt:
         "area_class": place.area_class,
         "department_code": routing.department_code,
         "co_departments": list(routing.co_departments),
-        "routing": {"rule_id": routing.rule_id, "trace": list(routing.trace)},
+        "routing": {"rule_id": routing.rule_id, "trace": [*said, *routing.trace]},
         "workflow": flow.code,
         "workflow_version": book.versions[f"workflow/{flow.code}"],
         "versions": dict(book.versions),
@@ -303,13 +298,41 @@ def _check_form(book: Rulebook, sent: Report, occurred: datetime, reported: date
     return kind
 
 
-def _component_units(tx: Connection, sent: Report, catalogue: str, category: Category) -> tuple[str, str, str] | None:
+def _in_town(book: Rulebook, catalogue: str, category: Category) -> tuple[str, Category, list[str]]:
+    """(catalogue, category, a line of the trace if it was another) that the town codes the case in.
+
+    A class of components of another catalogue is the one the mapping of the two names. Raises ``CategoryUnknown``
+    where there is none, ``CategoryAmbiguous`` with the candidates where there are several.
+    """
+    town = book.town_catalogue
+    if catalogue == town:
+        return catalogue, category, []
+    if category.kind != "component":
+        raise errors.CategoryUnknown(
+            f"本镇案件按 {town} 分类，{catalogue} 的事件类别不能受理",
+            f"The town codes cases in {town}; events of {catalogue} are not taken",
+            catalogue=catalogue,
+            in_use=town,
+        )
+    code = translate(book.catalogue_mappings.values(), catalogue, category.code, town, book.catalogues)
+    meant = book.catalogues[town].category("component", code)
+    return (
+        town,
+        meant,
+        [f"类别按对照表：{catalogue} 的 {category.code} {category.name} 即 {town} 的 {meant.code} {meant.name}"],
+    )
+
+
+def _component_units(tx: Connection, book: Rulebook, sent: Report, category: Category) -> Units | None:
+    """The units of the component named, None without one. Raises ``ComponentUnknown``; ``CategoryMismatch`` when the
+    case is of another class of components than it, in whatever catalogue the component was surveyed."""
     if not sent.component_code:
         return None
     row = tx.execute(
         select(
             component.c.catalogue,
             component.c.category_code,
+            component.c.name,
             component.c.competent_unit,
             component.c.owner_unit,
             component.c.maintenance_unit,
@@ -317,9 +340,24 @@ def _component_units(tx: Connection, sent: Report, catalogue: str, category: Cat
     ).first()
     if row is None:
         raise errors.ComponentUnknown(component_code=sent.component_code)
-    if category.kind == "component" and (row.catalogue, row.category_code) != (catalogue, category.code):
+    town, mappings = book.town_catalogue, book.catalogue_mappings.values()
+    meant = counterparts(mappings, row.catalogue, row.category_code, town) or ()
+    if category.kind == "component" and category.code not in meant:
+        names = {one: book.catalogues[town].category("component", one).name for one in meant}
+        told = "、".join(f"{one} {name}" for one, name in names.items())
+        about = f"{row.catalogue} {row.category_code}"
         raise errors.CategoryMismatch(
-            component_code=sent.component_code, category_code=category.code, component_category=row.category_code
+            f"部件 {sent.component_code}（{row.name}，{about}）不属于 {category.code} {category.name}"
+            + (f"，应为 {told}" if told else f"；它在 {town} 中没有对应类别，可按事件上报"),
+            f"Component {sent.component_code} ({about}) is not of {category.code} {category.name}"
+            + (f" but {told}" if told else f"; it has no counterpart in {town}: report an event"),
+            component_code=sent.component_code,
+            category_code=category.code,
+            component_category=row.category_code,
+            component_catalogue=row.catalogue,
+            candidates=[
+                {"catalogue": town, "kind": "component", "code": one, "name": name} for one, name in names.items()
+            ],
         )
     return row.competent_unit, row.owner_unit, row.maintenance_unit
 

@@ -91,26 +91,32 @@ def translate(
     """
     found = counterparts(mappings, source, code, target)
     asked = {"catalogue": source, "code": code, "into": target}
+    named = f"{source} {code} {name}" if (name := _name(catalogues, source, code)) else f"{source} {code}"
     if found is None:
         raise errors.CategoryUnknown(
             f"没有 {source} 与 {target} 的对照表", f"There is no mapping between {source} and {target}", **asked
         )
     if not found:
         raise errors.CategoryUnknown(
-            f"{source} 的 {code} 在 {target} 中没有对应类别",
-            f"{code} of {source} has no counterpart in {target}",
-            **asked,
+            f"{named} 在 {target} 中没有对应类别", f"{named} has no counterpart in {target}", **asked
         )
     if len(found) > 1:
-        book = catalogues[target]
-        words = [f"{one} {book.category('component', one).name}" for one in found]
+        names = {one: _name(catalogues, target, one) for one in found}
+        words = [f"{one} {name}" for one, name in names.items()]
         raise errors.CategoryAmbiguous(
-            f"{source} 的 {code} 在 {target} 中对应多个类别：{'、'.join(words)}，请指明",
-            f"{code} of {source} is several classes of {target}: {', '.join(words)}; say which",
+            f"{named} 在 {target} 中对应多个类别：{'、'.join(words)}，请指明",
+            f"{named} is several classes of {target}: {', '.join(words)}; say which",
             **asked,
-            candidates=[{"catalogue": target, "kind": "component", "code": one} for one in found],
+            candidates=[
+                {"catalogue": target, "kind": "component", "code": one, "name": name} for one, name in names.items()
+            ],
         )
     return found[0]
+
+
+def _name(catalogues: Mapping[str, Catalogue], catalogue: str, code: str) -> str:
+    found = catalogues[catalogue].find("component", code) if catalogue in catalogues else None
+    return found.name if found else ""
 
 
 def equivalents(

@@ -169,6 +169,23 @@ def record(
     return {"result": result, "faults": ordered, "error_m": error_m, "state": state}
 
 
+def record_rest(tx: Connection, caller: Caller, draft_id: UUID) -> dict[str, Any]:
+    """Record that every component of the sample that has no result yet is good: {recorded, state of the sample}.
+
+    For who brings a whole list from the field: the bad ones are recorded first. Raises ``SampleState`` and as
+    ``census_drafts.settled``.
+    """
+    census_drafts.settled(tx, draft_id)
+    sample = _open(tx, draft_id)
+    recorded = tx.execute(
+        update(census_sample_row)
+        .where(census_sample_row.c.sample_id == sample.id, census_sample_row.c.result.is_(None))
+        .values(result="good", faults=[], by=caller.name, at=func.clock_timestamp())
+    ).rowcount
+    _end(tx, sample.id, "accepted")
+    return {"recorded": recorded, "state": "accepted"}
+
+
 def discard(tx: Connection, draft_id: UUID, reason: str) -> None:
     """Give a sample up, so that the draft can be changed; it stays on record. Raises ``SampleState``."""
     census_drafts.settled(tx, draft_id)

@@ -81,6 +81,7 @@ def check(tx: Connection, draft_id: UUID, mapping: Mapping, progress: Progress) 
         found, codes, census = _match(tx, checked, prepared, town)
     except errors.ImportRefused as problem:
         return _note(tx, draft, mapping, "refused", {"read": len(source)}, told, problem=problem.body())
+    _keep_silent(checked, codes, census)
     progress("check", 2, 4)
     findings = [*found, *of_rows(tx, checked, town, local=prepared.crs.startswith(local_systems.PREFIX))]
     compared, new_rows = _compared(checked, codes, census, [name for name in told if name not in DATES])
@@ -213,26 +214,19 @@ def _shifted(checked: Checked, codes: Texts, census: Published) -> list[Finding]
 def _near_census(checked: Checked, prepared: Prepared, codes: Texts, kinds: Texts, census: Published) -> list[Finding]:
     """Rows whose code the census does not know, beside one of their kind that the survey does not name.
 
-    Without codes of its own a row within both accuracies is the same component; farther off, or with another code, it
-    is only said to be near.
+    Without codes of its own a row within both accuracies is the same component, a removed one found again if nothing
+    else stands there; farther off, or with another code, it is only said to be near.
     """
     named = census_diff.places_of(codes, census.side.codes)
     taken = np.zeros(len(census.side.codes), dtype=bool)
     taken[named[named >= 0]] = True
     mine = np.flatnonzero(~checked.problems.bad & (named < 0) & ~prepared.renumber)
-    theirs = np.flatnonzero(~taken & ~census.side.gone)
-    if not mine.size or not theirs.size:
-        return []
-    east, north = geometry.to_4548(checked.places.lon[mine], checked.places.lat[mine])
-    pairs = census_diff.match_near(
-        east, north, kinds[mine], census.east[theirs], census.north[theirs], census.classes[theirs], MATCH_M
-    )
     reach = census_diff.reach_m(checked.fields["accuracy_class"])
     published_reach = census_diff.reach_m(census.side.accuracy)
     findings = []
-    for i, j, metres in pairs:
-        row, code = int(mine[i]), str(census.side.codes[theirs[j]])
-        if not checked.mapping.coded and metres <= reach[row] + published_reach[theirs[j]]:
+    for row, at, metres in _nearest(checked, mine, np.flatnonzero(~taken & ~census.side.gone), kinds, census):
+        code = str(census.side.codes[at])
+        if not checked.mapping.coded and metres <= reach[row] + published_reach[at]:
             codes[row] = code
             continue
         zh, en = f"{metres:.1f} 米外的 {code}", f"{code}, {metres:.1f} m away"
@@ -241,7 +235,36 @@ def _near_census(checked: Checked, prepared: Prepared, codes: Texts, kinds: Text
         findings.append(
             warning(errors.ComponentKnown, number, str(checked.identifiers[row]), f"{metres:.1f}", zh, en, same)
         )
+    if not checked.mapping.coded:
+        left = mine[codes[mine] == ""]
+        for row, at, metres in _nearest(checked, left, np.flatnonzero(~taken & census.side.gone), kinds, census):
+            if metres <= reach[row] + published_reach[at]:
+                codes[row] = str(census.side.codes[at])
     return findings
+
+
+def _nearest(
+    checked: Checked, mine: census_diff.Ints, theirs: census_diff.Ints, kinds: Texts, census: Published
+) -> list[tuple[int, int, float]]:
+    """(row, place in the census, metres) of those of one kind that are each other's nearest within ``MATCH_M``."""
+    if not mine.size or not theirs.size:
+        return []
+    east, north = geometry.to_4548(checked.places.lon[mine], checked.places.lat[mine])
+    pairs = census_diff.match_near(
+        east, north, kinds[mine], census.east[theirs], census.north[theirs], census.classes[theirs], MATCH_M
+    )
+    return [(int(mine[i]), int(theirs[j]), metres) for i, j, metres in pairs]
+
+
+def _keep_silent(checked: Checked, codes: Texts, census: Published) -> None:
+    """Where a survey says nothing of state or accuracy, a known component keeps its own; one found again is there."""
+    at = census_diff.places_of(codes, census.side.codes)
+    known = at >= 0
+    for name in ("state", "accuracy_class"):
+        silent = known & untold(checked, name)
+        if name == "state":
+            silent[known] &= ~census.side.gone[at[known]]
+        checked.fields[name][silent] = census.side.fields[name][at[silent]]
 
 
 # --- Comparison -------------------------------------------------------------------------------------------------

@@ -68,7 +68,8 @@ def compare(new: Side, old: Side, told: Sequence[str]) -> Compared:
     """Compare a survey with the census by code, in the fields ``told``.
 
     Moved is what lies farther apart than both accuracies together explain, or whose line or area differs by more; it
-    may have changed fields as well. What the census had as removed and the survey found again is added.
+    may have changed fields as well. What the census had as removed and the survey found again is added, its state a
+    change: it is the same component, not a new one.
     """
     at = places_of(new.codes, old.codes)
     here = np.flatnonzero(at >= 0)
@@ -93,7 +94,9 @@ def compare(new: Side, old: Side, told: Sequence[str]) -> Compared:
     kinds = np.full(len(new.codes), "added", dtype=object)
     differs = np.array([bool(one) for one in changes], dtype=bool)
     again = np.zeros(len(new.codes), dtype=bool)
-    again[here] = old.gone[there]
+    again[here] = old.gone[there] & (new.fields["state"][here] != "removed")
+    for row in np.flatnonzero(again).tolist():
+        changes[row]["state"] = ("removed", new.fields["state"][row])
     found = (at >= 0) & ~again
     kinds[found] = np.where(moved[found], "moved", np.where(differs[found], "changed", "unchanged"))
     named = np.zeros(len(old.codes), dtype=bool)

@@ -9,6 +9,7 @@ import shapely
 from sqlalchemy import select
 
 from gis import census_diff, census_published, errors, geometry
+from gis.areas import areas
 from gis.census_suggest import Suggester, Suggestion, suggestion
 from gis.db import Connection
 from gis.import_checks import Flags, RowError
@@ -70,7 +71,13 @@ def of_rows(tx: Connection, checked: Checked, town: Ground, *, local: bool) -> I
         row.code: row.name
         for row in tx.execute(select(department.c.code, department.c.name).where(department.c.active))
     }
-    suggester = Suggester(checked, town.bounds, town.catalogues, departments, town.catalogue, local)
+    index = areas(tx)
+
+    def grid_at(lon: float, lat: float) -> str:
+        (at,) = index.locate(np.array([lon]), np.array([lat]))
+        return str(index.codes[at]) if at >= 0 else ""
+
+    suggester = Suggester(checked, town.bounds, town.catalogues, departments, town.catalogue, local, grid_at)
     found = checked.problems.errors()
     for error, suggested in zip(found, suggester.every(found), strict=True):
         yield Finding(error, "error", suggested)
@@ -106,10 +113,12 @@ def _twins(checked: Checked) -> Iterator[Finding]:
 
 
 def _accuracy(checked: Checked, town: Ground) -> Iterator[Finding]:
-    """No accuracy class told, though the survey tells one of others; and shapes that their category is not drawn as."""
+    """No accuracy class told, though the survey tells one of others and its mapping does not say what is meant then;
+    and shapes that their category is not drawn as."""
     good = ~checked.problems.bad
     dimension = shapely.get_dimensions(checked.places.shapes)
-    if "accuracy_class" in checked.mapping.fields:
+    rule = checked.mapping.fields.get("accuracy_class")
+    if rule is not None and rule.default is None:
         for row in np.flatnonzero(good & untold(checked, "accuracy_class")).tolist():
             fits = _CLASS_OF.get(int(dimension[row]), "C")
             yield warning(

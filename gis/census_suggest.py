@@ -15,7 +15,8 @@ from gis.import_components import UNITS, Checked
 
 Suggestion = dict[str, Any]
 _FIT_ROWS: Final = 500
-_SAME_DEG: Final = 1e-8
+_DATUM_M: Final = 3000.0
+"""Farther apart than this are no two readings of a place that differ only in their datum (GCJ-02, BD-09)."""
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "exclude": ("不导入该行", "Leave the row out"),
     "swap": ("交换该行的两个坐标", "Exchange the row's coordinates"),
@@ -41,6 +42,8 @@ class Suggester:
     town_catalogue: str
     local: bool
     """The file is in a local system: its rows are judged in another, in which nothing can be said of their axes."""
+    grid_at: Callable[[float, float], str]
+    """The unit grid at a longitude and latitude (EPSG:4490), '' where there is none."""
 
     def every(self, found: Sequence[RowError]) -> list[Suggestion | None]:
         """One suggestion per finding, None where only somebody who was there can know."""
@@ -65,10 +68,17 @@ class Suggester:
         for system, swapped in geometry.fitting_systems(x, y, self.bounds) if np.isfinite([x, y]).all() else []:
             if swapped:
                 return suggestion("swap")
-            if np.allclose(geometry.to_4490(x, y, system), (places.lon[at], places.lat[at]), 0, _SAME_DEG):
-                continue  # the declared system or its twin: the row would lie where it lies
-            return suggestion("crs", system, zh=f"该行按 {system} 读取", en=f"Read the row as {system}")
+            if self._meant(at, *(float(one) for one in geometry.to_4490(x, y, system))):
+                return suggestion("crs", system, zh=f"该行按 {system} 读取", en=f"Read the row as {system}")
         return suggestion("exclude")
+
+    def _meant(self, at: int, lon: float, lat: float) -> bool:
+        """Whether a row may lie there. A shift of some hundred metres brings anything just beyond the border into the
+        town: it is believed only where the row names the grid it then lies in."""
+        places, declared = self.checked.places, self.checked.fields["unit_grid_code"][at]
+        if not geometry.distance_m(places.lon[at], places.lat[at], lon, lat) < _DATUM_M:
+            return True
+        return bool(declared) and declared == self.grid_at(lon, lat)
 
     def _grid(self, one: RowError, at: int) -> Suggestion | None:
         grid = str(self.checked.located.unit_grid[at])

@@ -266,7 +266,6 @@ def nearest(
     radius_m: float = 50.0,
     limit: int = 10,
     category: str | None = None,
-    catalogue: str | None = None,
 ) -> list[Component]:
     """Components within ``radius_m`` of an EPSG:4490 point, nearest first, each with ``distance_m`` on the ellipsoid.
 
@@ -275,8 +274,6 @@ def nearest(
     statement = near_statement(lon, lat, radius_m).limit(limit)
     if category:
         statement = statement.where(component.c.category_code.startswith(category, autoescape=True))
-    if catalogue:
-        statement = statement.where(component.c.catalogue == catalogue)
     return [Component(**row) for row in tx.execute(statement).mappings()]
 
 

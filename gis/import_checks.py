@@ -16,6 +16,7 @@ import shapely
 from gis import errors, geometry
 from gis.import_mapping import ANY_OTHER, FieldRule, GeometryRule, Mapping
 from gis.import_readers import Source
+from gis.measuring import ELLIPSOID
 
 Texts = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -389,6 +390,11 @@ def refuse_elsewhere(x: Floats, y: Floats, crs: str, bounds: Bounds, file: str) 
             f"，疑为 {'、'.join(fits)} 坐标" if fits else "，经纬度疑似颠倒" if problem.code == "swapped_axes" else ""
         )
         hint_en = f"; it looks like {' or '.join(fits)}" if fits else "; the axes look swapped" if hint_zh else ""
+        told = _away(problem.detail["middle"], crs, bounds)
+        if told and not hint_zh:
+            place = f"{told['lon']:.5f}, {told['lat']:.5f}"
+            hint_zh = f"，数据中部在 {place}，距本镇中心 {told['away_km']:,.0f} 公里"
+            hint_en = f"; its middle is at {place}, {told['away_km']:,.0f} km from the middle of the town"
         raise errors.ImportRefused(
             zh=f"导入被整体拒绝：{located} 条中有 {outside} 条不在本镇范围内（声明坐标系 {crs}）{hint_zh}",
             en=f"The import was refused as a whole: outside the town: {outside} of {located} (declared {crs}){hint_en}",
@@ -400,6 +406,7 @@ def refuse_elsewhere(x: Floats, y: Floats, crs: str, bounds: Bounds, file: str) 
             fits=fits,
             middle=problem.detail["middle"],
             bounds=list(bounds),
+            **told,
         ) from problem
     except errors.NullIsland as problem:
         raise errors.ImportRefused(
@@ -408,6 +415,16 @@ def refuse_elsewhere(x: Floats, y: Floats, crs: str, bounds: Bounds, file: str) 
             reason=problem.code,
             file=file,
         ) from problem
+
+
+def _away(middle: Sequence[float], crs: str, bounds: Bounds) -> dict[str, float]:
+    """Where the middle of the data lies and how many kilometres from the town's; nothing where it lies nowhere."""
+    (lon,), (lat,) = geometry.to_4490(np.array(middle[:1]), np.array(middle[1:]), crs)
+    if not np.isfinite([lon, lat]).all():
+        return {}
+    west, south, east, north = bounds
+    _, _, metres = ELLIPSOID.inv(lon, lat, (west + east) / 2, (south + north) / 2)
+    return {"lon": float(lon), "lat": float(lat), "away_km": float(metres) / 1000}
 
 
 def extent(source: Source, mapping: Mapping) -> tuple[Bounds, Floats, Floats]:

@@ -15,6 +15,7 @@ from sqlalchemy import cast, func, or_, select
 from gis import campaigns, components, errors, geometry, intake_rules, worktime
 from gis.areas import PlaceFacts, areas
 from gis.catalogue import AREA_CLASSES, Category, Condition
+from gis.catalogue_mappings import counterparts
 from gis.components import Component
 from gis.db import Connection
 from gis.people import Caller
@@ -105,8 +106,9 @@ def facts(tx: Connection, caller: Caller, asked: Asked, now: datetime | None = N
     moment = now or datetime.now(UTC)
     book, lon, lat, at = where(tx, asked)
     rules = book.intake_rules
-    near = components.nearest(tx, lon, lat, radius_m=rules.components_m, limit=8, catalogue=book.town_catalogue)
+    near = components.nearest(tx, lon, lat, radius_m=rules.components_m, limit=8)
     names = _names(tx, near)
+    classes = [_classes(book, one) for one in near]
     found: dict[str, Any] = {
         "lon": lon,
         "lat": lat,
@@ -115,7 +117,7 @@ def facts(tx: Connection, caller: Caller, asked: Asked, now: datetime | None = N
         "duty_grid": {"code": at.duty_grid_code, "name": _duty_grid(tx, at.duty_grid_code)},
         "area_class": at.area_class,
         "places": _places(tx, lon, lat, rules.places_m),
-        "components": [_component(one, names) for one in near],
+        "components": [_component(one, meant, names) for one, meant in zip(near, classes, strict=True)],
         "suggestions": [
             {
                 "kind": one.category.kind,
@@ -129,7 +131,11 @@ def facts(tx: Connection, caller: Caller, asked: Asked, now: datetime | None = N
                 book.catalogues[book.town_catalogue],
                 book.filing_standard,
                 asked.words,
-                [(one.category_code, one.name, one.distance_m or 0.0) for one in near],
+                [
+                    (code, one.name, one.distance_m or 0.0)
+                    for one, meant in zip(near, classes, strict=True)
+                    for code in meant
+                ],
                 _often(tx, caller, book, at.unit_grid_code, moment),
             )
         ],
@@ -279,10 +285,18 @@ def _places(tx: Connection, lon: float, lat: float, radius_m: float) -> list[dic
     return [{"kind": r.kind, "name": r.name, "address": r.address, "distance_m": round(r.distance_m, 1)} for r in rows]
 
 
-def _component(one: Component, names: Mapping[str, str]) -> dict[str, Any]:
+def _classes(book: Rulebook, one: Component) -> tuple[str, ...]:
+    """The codes of the town's catalogue that a case on a component may be of."""
+    mappings = book.catalogue_mappings.values()
+    return counterparts(mappings, one.catalogue, one.category_code, book.town_catalogue) or ()
+
+
+def _component(one: Component, classes: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:
+    """``case_categories`` are its classes in the town's catalogue: several where it was surveyed in another."""
     return {
         "code": one.code,
         "name": one.name,
+        "case_categories": list(classes),
         "category_code": one.category_code,
         "catalogue": one.catalogue,
         "state": one.state,

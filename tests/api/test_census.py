@@ -87,11 +87,16 @@ def test_a_survey_goes_all_the_way_into_the_census_and_back(client, login, worke
     assert early.json()["code"] == "draft_unready"
     drawn = client.post(f"{draft}/sample", headers=headers, json={"revision": told["revision"], "plan": "aql4"})
     assert drawn.status_code == 201, drawn.text
-    for one in client.get(f"{draft}/sample", headers=headers).json()["rows"]:
+    sampled = client.get(f"{draft}/sample", headers=headers).json()["rows"]
+    sheet = csv.DictReader(io.StringIO(client.get(f"{draft}/sample.csv", headers=headers).content.decode("utf-8-sig")))
+    assert [(one["place"], one["code"]) for one in sheet] == [(str(one["place"]), one["code"]) for one in sampled]
+    for one in sampled[:3]:
         body = {"faults": [], "lon": one["lon"], "lat": one["lat"]}
         answer = client.put(f"{draft}/sample/{one['row']}", headers=headers, json=body).json()
-        assert answer["result"] == "good"
-    assert answer["state"] == "accepted"
+        assert (answer["result"], answer["state"]) == ("good", "open")
+    rest = client.post(f"{draft}/sample/rest", headers=headers)
+    assert rest.json() == {"recorded": len(sampled) - 3, "state": "accepted"}
+    assert client.post(f"{draft}/sample/rest", headers=headers).json()["code"] == "sample_state"
     locked = client.post(f"{draft}/check", headers=headers)
     assert locked.json()["code"] == "draft_sampled"
     kept = list((settings().home / "surveys").iterdir())
@@ -107,7 +112,12 @@ def test_a_survey_goes_all_the_way_into_the_census_and_back(client, login, worke
     assert not kept[0].exists()
     history = client.get(f"/api/components/{rows[1]['code']}/history", headers=headers).json()["versions"]
     assert (history[0]["version"], history[0]["survey"]) == (2, "test")
-    assert client.get(f"/api/components/{rows[1]['code']}", headers=headers).json()["version"] == 2
+    told = client.get(f"/api/components/{rows[1]['code']}", headers=headers).json()
+    assert (told["version"], told["category_name"], told["case_categories"]) == (
+        *(2, "雨水箅子"),
+        [{"code": "0104", "name": "雨水箅子"}],
+    )
+    assert "2007" in told["catalogue_name"]["zh"]
     back = client.post(
         f"/api/census/surveys/{published.json()['survey']}/revert", headers=headers, json={"note": "发错了"}
     )
@@ -151,6 +161,18 @@ def test_a_large_survey_is_taken_and_a_strangers_is_refused_unread(client, login
         "/api/census/drafts", headers=login("leader"), files=file, data={"mapping": "no such mapping"}
     )
     assert refused.json()["code"] == "forbidden"
+
+
+def test_a_file_of_another_place_says_where_it_lies(client, login, worker):
+    headers = login("census")
+    draft = send(client, headers, [row | {"X": row["X"] + 10} for row in survey(client, headers)])
+    worker()
+    problem = client.get(draft, headers=headers).json()["problem"]
+    # Ten degrees along the parallel of 40.1°: 851 km, on the great circle a little less.
+    assert problem["detail"]["reason"] == "outside_town"
+    assert abs(problem["detail"]["away_km"] - 851) < 5
+    assert "公里" in problem["title"]
+    assert client.post(f"{draft}/withdraw", headers=headers, json={"note": "别处的"}).status_code == 200
 
 
 def test_who_looks_may_not_decide_and_who_may_neither_sees_nothing(client, login):

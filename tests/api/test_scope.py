@@ -109,6 +109,7 @@ CASELESS = {
     *(f"POST /api/census/drafts/{{draft_id}}/{what}" for what in ("check", "repairs", "withdraw", "sample", "publish")),
     *("DELETE /api/census/drafts/{draft_id}/repairs/{number}", "GET /api/census/drafts/{draft_id}/sample"),
     *("PUT /api/census/drafts/{draft_id}/sample/{row}", "POST /api/census/drafts/{draft_id}/sample/discard"),
+    *("GET /api/census/drafts/{draft_id}/sample.csv", "POST /api/census/drafts/{draft_id}/sample/rest"),
     *(f"GET /api/census/drafts/{{draft_id}}/{what}" for what in ("findings", "findings.csv", "differences")),
     *("GET /api/census/drafts/{draft_id}/differences.{form}",),
     *("GET /api/census/drafts/{draft_id}/tiles/{z}/{x}/{y}.mvt", "GET /api/component-statistics"),

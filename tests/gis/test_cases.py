@@ -186,6 +186,49 @@ def test_a_component_case_goes_to_a_unit_of_the_component(tx, acceptor):
         )
 
 
+def test_a_component_of_another_catalogue_takes_cases_of_the_class_the_mapping_names(tx, acceptor):
+    lamp = tx.execute(select(component).where(component.c.category_code == "0118").limit(1)).one()
+
+    def on(kind: str, code: str, catalogue: str = "cjt214-2007"):
+        about = {"component_code": lamp.code, "lon": lamp.lon, "lat": lamp.lat, "catalogue": catalogue}
+        return cases.report(tx, acceptor, a_report(tx, category_kind=kind, category_code=code, **about))
+
+    def surveyed_as(code: str) -> None:
+        values = {"catalogue": "gbt30428-2013", "category_code": code}
+        tx.execute(update(component).where(component.c.code == lamp.code).values(values))
+
+    native = row_of(tx, on("component", "0118").id)
+    surveyed_as("0137")  # 路灯 is 0118 in 2007, 0137 in 2013
+    mapped = row_of(tx, on("component", "0137", "gbt30428-2013").id)
+    assert (mapped.catalogue, mapped.category_code) == ("cjt214-2007", "0118")
+    assert mapped.component_code == lamp.code
+    assert (mapped.department_code, mapped.routing["rule_id"]) == (native.department_code, native.routing["rule_id"])
+    assert mapped.routing["trace"][0] == ("类别按对照表：gbt30428-2013 的 0137 路灯 即 cjt214-2007 的 0118 路灯")
+    assert mapped.routing["trace"][1:] == native.routing["trace"]
+    # Who codes it in the town's catalogue already says the same.
+    assert row_of(tx, on("component", "0118").id).category_code == "0118"
+    with pytest.raises(errors.CategoryMismatch) as other:
+        on("component", "0101")
+    assert "应为 0118 路灯" in other.value.title_zh
+
+    surveyed_as("0306")  # 户外广告 is 灯箱霓虹灯 or 广告牌匾: the reporter says which
+    with pytest.raises(errors.CategoryAmbiguous) as several:
+        on("component", "0306", "gbt30428-2013")
+    assert [one["code"] for one in several.value.detail["candidates"]] == ["0306", "0307"]
+    assert row_of(tx, on("component", "0307").id).category_code == "0307"
+
+    surveyed_as("0114")  # 园林井盖 is new in 2013
+    with pytest.raises(errors.CategoryUnknown) as none:
+        on("component", "0114", "gbt30428-2013")
+    assert "0114 园林井盖" in none.value.title_zh
+    with pytest.raises(errors.CategoryMismatch) as nothing:
+        on("component", "0118")
+    assert "可按事件上报" in nothing.value.title_zh
+    assert row_of(tx, on("event", "0102").id).component_code == lamp.code
+    with pytest.raises(errors.CategoryUnknown):
+        on("event", "0102", "gbt30428-2013")
+
+
 def test_the_whole_standard_flow_with_rework_decline_and_reassignment(tx, acceptor):
     leader, dispatcher = someone(tx, "shiftleader1"), someone(tx, "dispatcher1")
     case_id = cases.report(tx, acceptor, a_report(tx)).id

@@ -81,6 +81,12 @@ def census(tx: Connection, category: str = "0104", number: int = 40) -> list[dic
     return kept
 
 
+def surveyed(tx: Connection) -> list[dict[str, Any]]:
+    """Where every published component lies and in which grid."""
+    rows = tx.execute(select(component.c.lon, component.c.lat, component.c.unit_grid_code).order_by(component.c.code))
+    return [{"x": row.lon, "y": row.lat, "grid": row.unit_grid_code} for row in rows]
+
+
 def write(path: Path, rows: list[dict[str, Any]]) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)), restval="")
@@ -228,17 +234,23 @@ def test_every_fault_is_named_by_row_with_what_could_be_done(tx: Connection, tmp
     assert (draft.counts["bad"], draft.counts["excluded"]) == (0, 2)
 
 
-def test_no_row_is_offered_the_system_it_was_read_in(tx: Connection, tmp_path: Path) -> None:
-    """Between the town's border and its rectangle every system of the same datum "fits", and helps nothing."""
+def test_no_row_beyond_the_border_is_offered_a_system_that_is_not_meant(tx: Connection, tmp_path: Path) -> None:
+    """Between the town's border and its rectangle every system of the same datum "fits", and helps nothing; just beyond
+    the border one of another datum does. Only the grid that a row names tells that it was meant."""
     index = areas(tx)
     west, south, east, north = index.bounds
     rows = census(tx)
     corners = [(x, y) for x in (west + 1e-6, east - 1e-6) for y in (south + 1e-6, north - 1e-6)]
     x, y = next(at for at in corners if not shapely.intersects_xy(index.outline, *at))
     rows[0] |= {"x": x, "y": y, "grid": ""}
+    # As GCJ-02 these two lie in the town: one says in which grid, the other says nothing.
+    places = [(row, geometry.from_4490(row["x"], row["y"], "GCJ-02")) for row in surveyed(tx)]
+    shifted = [(row, at) for row, at in places if not shapely.intersects_xy(index.outline, *at)][:2]
+    for n, (row, at) in enumerate(shifted, start=1):
+        rows[n] |= {"x": at[0], "y": at[1], "grid": row["grid"] if n == 1 else ""}
     draft = Draft(tx, tmp_path / "s.csv", rows, mapped("EPSG:4326"))
-    (found,) = draft.findings()["outside_town"]
-    assert (found["row"], found["suggestion"]["kind"]) == (2, "exclude")
+    found = [(one["row"], one["suggestion"]["kind"]) for one in draft.findings()["outside_town"]]
+    assert found == [(2, "exclude"), (3, "crs"), (4, "exclude")]
 
 
 @pytest.mark.parametrize("crs", ["GCJ-02", "EPSG:4548"])
@@ -531,6 +543,80 @@ def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: An
         with pytest.raises(errors.StaleCensus) as stale:
             draft_at(tx, late).publish()
         assert stale.value.detail["codes"] == [rows[6]["code"]]
+
+
+BY_PLACE = """
+kind: components
+source: third-survey
+crs: EPSG:4490
+geometry: {x: x, y: y}
+identifier: {column: number}
+category: {catalogue: cjt214-2007, constant: "0104"}
+fields:
+  accuracy_class: {column: class}
+"""
+
+
+@pytest.mark.parametrize("by_place", [False, True])
+def test_what_a_survey_missed_and_a_later_one_finds_again_is_the_same_component(
+    database: Any, tmp_path: Path, by_place: bool
+) -> None:
+    """By its code, or by its place where the later survey knows no codes; as long as nothing else stands there."""
+    with transaction(database.engine) as tx:
+        rows = census(tx, number=30)
+        lost = rows[7]["code"]
+        before = tx.execute(select(component).where(component.c.code == lost)).one()
+        first = Draft(tx, tmp_path / "1.csv", rows[:7] + rows[8:], mapped())
+        missed = {one["code"] for one in census_drafts.differences(tx, first.id, "removed", limit=500)}
+        assert lost in missed
+        first.pass_acceptance()
+    with transaction(database.engine) as tx:
+        draft_at(tx, first).publish()
+    with transaction(database.engine) as tx:
+        assert tx.execute(select(component.c.state).where(component.c.code == lost)).scalar_one() == "removed"
+        # Who says again that it is gone finds nothing new.
+        said = mapped(more=CODED.replace("破损: damaged", "移除: removed"))
+        again = Draft(tx, tmp_path / "2.csv", [rows[7] | {"state": "移除"}], said)
+        census_drafts.change(tx, again.id, None, "none")
+        again.check()
+        assert differing(again.counts) == {"unchanged": 1}
+        third = [row | {"number": f"N{at}"} for at, row in enumerate(rows)]
+        found = Draft(tx, tmp_path / "3.csv", third, parse(BY_PLACE) if by_place else mapped())
+        census_drafts.change(tx, found.id, None, "none")
+        found.check()
+        assert differing(found.counts) == {"added": 1, "unchanged": 29}
+        (told,) = census_drafts.differences(tx, found.id)
+        assert (told["code"], told["changes"]) == (lost, {"state": ["removed", "intact"]})
+        found.pass_acceptance()
+    with transaction(database.engine) as tx:
+        number = tx.execute(select(func.count()).select_from(component)).scalar_one()
+        outcome = draft_at(tx, found).publish()
+        assert tx.execute(select(func.count()).select_from(component)).scalar_one() == number
+    with transaction(database.engine) as tx:
+        now = tx.execute(select(component).where(component.c.code == lost)).one()
+        assert (now.state, now.version, now.lon, now.lat) == ("intact", 3, before.lon, before.lat)
+        states = [one["state"] for one in component_history.versions(tx, CLERK, lost)]
+        assert states == ["intact", "removed", "intact"]
+        census_publish.revert(tx, CLERK, outcome["survey"], "发错了")
+    with transaction(database.engine) as tx:
+        assert tx.execute(select(component.c.state, component.c.version).where(component.c.code == lost)).one() == (
+            "removed",
+            4,
+        )
+
+
+def test_what_a_survey_leaves_empty_stays_as_it_is_published(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx, number=30)
+    code = rows[0]["code"]
+    tx.execute(update(component).where(component.c.code == code).values(state="damaged", accuracy_class="B"))
+    rows[0] |= {"state": "", "class": "", "unit": "D03" if rows[0]["unit"] != "D03" else "D04"}
+    draft = Draft(tx, tmp_path / "s.csv", rows, mapped())
+    (told,) = census_drafts.differences(tx, draft.id, "changed")
+    assert told["changes"].keys() == {"competent_unit"}
+    draft.pass_acceptance()
+    draft.publish()
+    now = tx.execute(select(component).where(component.c.code == code)).one()
+    assert (now.state, now.accuracy_class, now.competent_unit) == ("damaged", "B", rows[0]["unit"])
 
 
 def draft_at(tx: Connection, draft: Draft) -> Draft:

@@ -155,14 +155,15 @@ def test_counting_in_another_catalogue_loses_nothing(counts, target) -> None:
 
 
 def side(rows: list[tuple]) -> Side:
-    """From (code, east m, north m, class, name, owner, properties, gone) near a corner of the town."""
+    """From (code, east m, north m, class, name, owner, properties, removed) near a corner of the town."""
     lon, lat = geometry.to_4490(
         np.array([471_000.0 + r[1] for r in rows]), np.array([4_441_000.0 + r[2] for r in rows]), geometry.METRIC
     )
     texts = lambda at: np.array([r[at] for r in rows], dtype=object)  # noqa: E731
     return Side(
-        texts(0), lon, lat, texts(3), {"name": texts(4), "owner_unit": texts(5)}, [r[6] for r in rows],
-        shapely.points(lon, lat), np.array([r[7] for r in rows], dtype=bool),
+        texts(0), lon, lat, texts(3),
+        {"name": texts(4), "owner_unit": texts(5), "state": np.where(texts(7).astype(bool), "removed", "intact")},
+        [r[6] for r in rows], shapely.points(lon, lat), np.array([r[7] for r in rows], dtype=bool),
     )  # fmt: skip
 
 
@@ -178,7 +179,7 @@ censuses = st.dictionaries(st.sampled_from([f"C{n}" for n in range(8)]), st.tupl
 @hypothesis_settings(deadline=None)
 def test_a_comparison_is_what_going_through_row_by_row_finds(old, new, unnamed) -> None:
     before = [(code, *spot, gone) for code, (spot, gone) in old.items()]
-    after = [(code, *spot, False) for code, (spot, _) in new.items()] + [("", *spot, False) for spot in unnamed]
+    after = [(code, *spot, gone) for code, (spot, gone) in new.items()] + [("", *spot, False) for spot in unnamed]
     found = compare(side(after), side(before), ["name", "owner_unit"])
     limit = {"A": 0.5, "B": 1.0, "C": 10.0}
     known = {row[0]: row for row in before}
@@ -197,11 +198,13 @@ def test_a_comparison_is_what_going_through_row_by_row_finds(old, new, unnamed) 
             for key, value in row[6].items()
             if key in was[6] and was[6][key] != value
         }
+        again = was[7] and not row[7]
+        changed |= {"state": ("removed", "intact")} if again else {}
         apart = math.hypot(row[1] - was[1], row[2] - was[2])
         tolerance = limit[row[3]] + limit[was[3]]
         assert found.changes[n] == changed
         assert found.metres[n] == pytest.approx(apart, abs=0.002)
-        if was[7]:
+        if again:
             assert found.kinds[n] == "added"
         elif abs(apart - tolerance) > 0.002:  # coordinates are quarters of a metre: only ties are that close
             assert found.kinds[n] == ("moved" if apart > tolerance else "changed" if changed else "unchanged")

@@ -1,5 +1,6 @@
 /** What the server says of the census, and how it is asked. */
 import { fetchFile, get, request, send } from '../../shared/api'
+import { pick } from '../../shared/i18n'
 import type { CasePage, Facts, Named, ProblemBody, Two } from '../../shared/types'
 
 export const KINDS = ['added', 'moved', 'changed', 'removed'] as const
@@ -129,6 +130,10 @@ export interface Version {
   changes: Record<string, [unknown, unknown]>
   moved_m: number | null
   state: string
+  catalogue: string
+  catalogue_name: Two | null
+  category_code: string
+  category_name: string
 }
 export interface ComponentPhoto {
   sha256: string
@@ -171,12 +176,29 @@ export interface ComponentFacts extends Facts {
   lon: number
   lat: number
 }
+/** One component with names. `case_categories`: what a case on it may be of, in the town's catalogue. */
+export interface OneComponent extends ComponentFacts {
+  catalogue_name: Two | null
+  category_name: string
+  case_categories: Named[]
+}
+/** A class of components in a catalogue. */
+export interface ClassRef {
+  catalogue: string
+  code: string
+}
 export interface Statistics {
   catalogue: string
   catalogues: { code: string; name: Two }[]
   items: { code: string; name: string; n: number }[]
   apart: { catalogue: string; code: string; name: string; n: number; candidates: Named[] }[]
 }
+
+/** The coordinate systems a survey can be read in: the usual ones and the town's local ones. */
+export const systemsOf = (told: Overview | null): { code: string; name: string }[] => [
+  ...['EPSG:4490', 'EPSG:4326', 'EPSG:4548', 'EPSG:4527', 'EPSG:4509', 'GCJ-02', 'BD-09'].map((one) => ({ code: one, name: one })),
+  ...(told?.systems ?? []).map((one) => ({ code: `local:${one.code}`, name: `${pick(one.name) || one.code}（local:${one.code}）` })),
+]
 
 const code = encodeURIComponent
 const at = (id: string) => `/api/census/drafts/${code(id)}`
@@ -204,25 +226,29 @@ export const censusApi = {
   tiles: (id: string) => `${location.origin}${at(id)}/tiles/{z}/{x}/{y}.mvt`,
   sample: (id: string) => get<{ samples: Sample[]; rows: SampleRow[]; faults: string[] }>(`${at(id)}/sample`),
   draw: (id: string, revision: number, plan: string, seed: string) => send('POST', `${at(id)}/sample`, { revision, plan, seed }),
-  record: (id: string, row: number, faults: string[], note: string) =>
-    send<{ result: string; state: Sample['state'] }>('PUT', `${at(id)}/sample/${row}`, { faults, note }),
+  /** `measured`: where it was measured, [lon, lat] EPSG:4490. */
+  record: (id: string, row: number, faults: string[], note: string, measured: [number, number] | null) =>
+    send<{ result: string; state: Sample['state'] }>('PUT', `${at(id)}/sample/${row}`, { faults, note, ...(measured && { lon: measured[0], lat: measured[1] }) }),
+  recordRest: (id: string) => send<{ recorded: number; state: Sample['state'] }>('POST', `${at(id)}/sample/rest`),
   discard: (id: string, note: string) => send('POST', `${at(id)}/sample/discard`, { note }),
   publish: (id: string, revision: number, note: string) => send<{ survey: string } & Record<Kind, number>>('POST', `${at(id)}/publish`, { revision, note }),
   revert: (id: string, note: string) => send<{ restored: number; removed: number; kept: number }>('POST', `/api/census/surveys/${code(id)}/revert`, { note }),
   systems: () => get<{ items: { code: string; version: number; body: LocalSystem; report: FitReport }[] }>('/api/census/systems').then((told) => told.items),
   fit: (system: LocalSystem) => send<FitReport>('POST', '/api/census/systems/fit', system),
-  saveSystem: (of: string, system: LocalSystem) => send('PUT', `/api/census/systems/${code(of)}`, system),
+  saveSystem: (of: string, system: LocalSystem) => send<{ code: string; version: number }>('PUT', `/api/census/systems/${code(of)}`, system),
+  mapping: (source: string, target: string) =>
+    get<{ items: (Named & { counterparts: Named[] })[] }>(`/api/catalogue-mapping?source=${code(source)}&target=${code(target)}`).then((told) => told.items),
   statistics: (catalogue: string) => get<Statistics>(`/api/component-statistics?catalogue=${code(catalogue)}`),
   components: (search: string) => get<{ items: ComponentFacts[]; next: string | null }>(`/api/components?${search}`),
-  component: (of: string) => get<ComponentFacts>(`/api/components/${code(of)}`),
+  component: (of: string) => get<OneComponent>(`/api/components/${code(of)}`),
   history: (of: string) => get<{ versions: Version[]; photos: ComponentPhoto[] }>(`/api/components/${code(of)}/history`),
   addPhotos: (of: string, photos: string[]) => send('POST', `/api/components/${code(of)}/photos`, { photos }),
   cases: (of: string) => get<CasePage>(`/api/cases?component=${code(of)}&limit=20`),
   photoUrl: (of: string, photo: ComponentPhoto) =>
     photo.case ? `/api/media/${photo.sha256}?case=${code(photo.case)}` : `/api/components/${code(of)}/photos/${photo.sha256}`,
-  report: (of: ComponentFacts, form: Record<string, unknown>, lon: number, lat: number, description: string, id: string) =>
+  report: (of: string, as: ClassRef, form: Record<string, unknown>, lon: number, lat: number, description: string, id: string) =>
     send<{ id: string; number: string }>('POST', '/api/cases', {
-      id, kind: 'change', catalogue: of.catalogue, category_kind: 'component', category_code: of.category_code,
-      component_code: of.code, lon, lat, description, form,
+      id, kind: 'change', catalogue: as.catalogue, category_kind: 'component', category_code: as.code,
+      component_code: of, lon, lat, description, form,
     }),
 }

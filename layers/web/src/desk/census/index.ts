@@ -7,6 +7,7 @@ export const census: Area = {
     { path: '/census', component: () => import('./CensusPage.vue') },
     { path: '/census/components', component: () => import('./ComponentsPage.vue') },
     { path: '/census/components/:code', component: () => import('./ComponentPage.vue') },
+    { path: '/census/catalogues', component: () => import('./CataloguesPage.vue') },
     { path: '/census/systems', component: () => import('./SystemsPage.vue') },
     { path: '/census/:id', component: () => import('./DraftPage.vue') },
   ],

@@ -14,7 +14,7 @@ export interface Draft {
   description: string
   category: CategoryRef | null
   condition: string
-  component: { code: string; name: string; category_code: string } | null
+  component: { code: string; name: string; categories: string[] } | null
   /** Longitude and latitude in EPSG:4490. */
   place: [number, number] | null
   address: string
@@ -90,7 +90,8 @@ export function kept(who: string, local: Storage = localStorage, tab: Storage = 
     const found = JSON.parse(local.getItem(key(who)) ?? 'null') as Partial<Draft> | null
     if (!found?.id || !found.channel) return null
     const secret = JSON.parse(tab.getItem(key(who)) ?? '{}') as Values
-    return { ...blank(found.channel), ...found, values: { ...found.values, ...secret } }
+    const { component = null } = found
+    return { ...blank(found.channel), ...found, component: component?.categories ? component : null, values: { ...found.values, ...secret } }
   } catch {
     return null // written by an older page
   }

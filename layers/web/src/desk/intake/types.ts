@@ -24,6 +24,8 @@ export interface NearComponent {
   code: string
   name: string
   category_code: string
+  /** Its classes in the town's catalogue: none or several where it was surveyed in another. */
+  case_categories: string[]
   catalogue: string
   state: string
   lon: number
