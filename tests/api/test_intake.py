@@ -42,6 +42,34 @@ def test_facts_and_the_receipt_agree(client, login, spot):
     assert (stranger.status_code, stranger.json()["code"]) == (403, "forbidden")
 
 
+def test_a_component_of_another_catalogue_is_offered_and_taken_under_its_class_here(client, login):
+    headers = login("acceptor1")
+    one = client.get("/api/components?category=0118&limit=1", headers=headers).json()["items"][0]
+
+    def surveyed_as(catalogue, category):
+        statement = text("update component set catalogue = :catalogue, category_code = :category where code = :code")
+        with db.transaction() as tx:
+            tx.execute(statement, {"catalogue": catalogue, "category": category, "code": one["code"]})
+
+    surveyed_as("gbt30428-2013", "0137")
+    try:
+        told = client.get("/api/intake/facts", params={"lon": one["lon"], "lat": one["lat"]}, headers=headers).json()
+        near = next(found for found in told["components"] if found["code"] == one["code"])
+        assert (near["category_code"], near["case_categories"]) == ("0137", ["0118"])
+        assert ("component", "0118") in {(found["kind"], found["code"]) for found in told["suggestions"]}
+        # As a phone sends it: by the component's own catalogue.
+        about = {"catalogue": "gbt30428-2013", "category_kind": "component", "category_code": "0137"}
+        sent = a_report(one, component_code=one["code"], **about)
+        made = client.post("/api/cases", json=sent, headers=headers)
+        assert made.status_code == 201, made.text
+        case = client.get(f"/api/cases/{made.json()['id']}", headers=headers).json()
+        assert (case["category"]["catalogue"], case["category"]["code"]) == ("cjt214-2007", "0118")
+        assert "0137 路灯" in case["routing"]["trace"][0]
+        assert "0118 路灯" in case["routing"]["trace"][0]
+    finally:
+        surveyed_as(one["catalogue"], one["category_code"])
+
+
 @pytest.mark.parametrize(
     ("changes", "status", "code"),
     [

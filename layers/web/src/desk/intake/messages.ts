@@ -32,6 +32,8 @@ export const intake = {
   'intake.components': ['附近部件', 'Components near'],
   'intake.components.none': ['近旁没有部件', 'No component near'],
   'intake.component.use': ['选为问题部件', 'It is this one'],
+  'intake.component.several': ['按另一分类目录普查，在本镇可归几类，请选类别', 'Surveyed in another catalogue: several classes of the town fit, choose one'],
+  'intake.component.noClass': ['按另一分类目录普查，本镇没有对应类别，请按事件上报', 'Surveyed in another catalogue without a counterpart here: report an event'],
   'intake.component.off': ['不是部件问题', 'None of them'],
   'intake.units': ['主管 {competent} · 权属 {owner} · 养护 {maintenance}', 'Competent {competent} · owner {owner} · maintained by {maintenance}'],
   'intake.unknown': ['未知', 'unknown'],
