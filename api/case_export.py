@@ -14,35 +14,12 @@ from datetime import datetime
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
+from gis.filter_words import CHANNELS, LIGHTS, SEVERITIES, STATUSES, Words
 from gis.import_checks import no_formula
 from gis.search import ZONE
 
 Item = Mapping[str, Any]
 Cell = str | int | float | None
-#: Chinese and English.
-Words = tuple[str, str]
-
-_CHANNELS: Final[Mapping[str, Words]] = {
-    "patrol": ("巡查", "Patrol"),
-    "public": ("公众", "Public"),
-    "hotline": ("热线", "Hotline"),
-    "video": ("视频", "Video"),
-    "superior": ("上级平台", "Superior platform"),
-    "sensor": ("感知设备", "Sensor"),
-    "leader": ("领导交办", "Leader"),
-}
-_STATUSES: Final[Mapping[str, Words]] = {
-    "open": ("在办", "Open"),
-    "closed": ("已结案", "Closed"),
-    "void": ("已作废", "Void"),
-}
-_LIGHTS: Final[Mapping[str, Words]] = {
-    "green": ("按时", "On time"),
-    "yellow": ("将超期", "Due soon"),
-    "red": ("超期", "Late"),
-    "none": ("未计时", "No clock"),
-}
-_SEVERITIES: Final[Mapping[int, Words]] = {1: ("一般", "Normal"), 2: ("较重", "Serious"), 3: ("紧急", "Urgent")}
 
 
 @dataclass(frozen=True)
@@ -68,7 +45,7 @@ def _told(key: str) -> Callable[[Item, str], Cell]:
 
 def _shown_light(item: Item, language: str) -> Cell:
     """The light a list shows: that of the stage's own limit where it has one, else that of handling."""
-    return _in(_LIGHTS[item["light"] if item["stage_light"] == "none" else item["stage_light"]], language)
+    return _in(LIGHTS[item["light"] if item["stage_light"] == "none" else item["stage_light"]], language)
 
 
 def _tags(item: Item, language: str) -> Cell:
@@ -99,7 +76,7 @@ def _time(key: str) -> Callable[[Item, str], Cell]:
 COLUMNS: Final[Mapping[str, Column]] = {
     "number": Column(("案号", "Number"), _plain("number")),
     "kind": Column(("种类", "Kind"), _plain("kind")),
-    "channel": Column(("来源", "Channel"), _worded("channel", _CHANNELS)),
+    "channel": Column(("来源", "Channel"), _worded("channel", CHANNELS)),
     "group": Column(("大类", "Group"), lambda item, _: item["category"]["group_name"]),
     "category": Column(("小类", "Category"), lambda item, _: item["category"]["name"]),
     "description": Column(("描述", "Description"), _plain("description")),
@@ -108,12 +85,12 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "grid": Column(("单元网格", "Unit grid"), _plain("unit_grid_code")),
     "duty_grid": Column(("责任网格", "Duty grid"), _plain("duty_grid_code")),
     "department": Column(("责任部门", "Department"), _named("department")),
-    "status": Column(("状态", "Status"), _worded("status", _STATUSES)),
+    "status": Column(("状态", "Status"), _worded("status", STATUSES)),
     "state": Column(("环节", "State"), _told("state_name")),
-    "severity": Column(("紧急程度", "Severity"), _worded("severity", _SEVERITIES)),
+    "severity": Column(("紧急程度", "Severity"), _worded("severity", SEVERITIES)),
     "light": Column(("时限灯", "Light"), _shown_light),
-    "handling_light": Column(("处置灯", "Handling light"), _worded("light", _LIGHTS)),
-    "stage_light": Column(("环节灯", "Stage light"), _worded("stage_light", _LIGHTS)),
+    "handling_light": Column(("处置灯", "Handling light"), _worded("light", LIGHTS)),
+    "stage_light": Column(("环节灯", "Stage light"), _worded("stage_light", LIGHTS)),
     "remaining": Column(("剩余", "Time left"), _told("remaining")),
     "reported": Column(("上报时间", "Reported"), _time("reported_at")),
     "due": Column(("处置时限", "Due"), _time("due_at")),

@@ -19,7 +19,7 @@ import h3
 from branca.element import Element, Figure
 from folium.plugins import FastMarkerCluster
 
-from gis import register, search, shapes, statistics
+from gis import filter_words, register, search, shapes, statistics
 from gis.db import Connection
 from gis.errors import Unavailable
 from gis.geometry import metres_per_degree
@@ -88,7 +88,7 @@ WORDS: dict[str, dict[str, Any]] = {
 class Sheet:
     """Everything that goes on the map. ``marks``: lat, lon, light, then the texts of ``WORDS[...]["facts"]``;
     ``bbox``: west, south, east, north in EPSG:4490 degrees; the features carry ``code``, ``name`` and ``value``.
-    ``cells`` are h3 cells; their ``value`` is the number of cases in each."""
+    ``filter`` is in words, heading → names. ``cells`` are h3 cells; their ``value`` is the number of cases in each."""
 
     title: str
     bbox: tuple[float, float, float, float]
@@ -167,7 +167,7 @@ def case_map(
             measure=shade,
             marks=[mark(row) for row in rows],
             total=total,
-            filter=wanted.query(),
+            filter=filter_words.words(tx, book, wanted, language),
             made_at=now,
             synthetic=town["synthetic"],
             language=language,
@@ -372,13 +372,15 @@ def _legend(sheet: Sheet, words: Mapping[str, Any]) -> str:
         shown=f"{len(sheet.marks):,}", total=f"{sheet.total:,}"
     )
     colon = "：" if sheet.language == "zh" else ": "
-    chosen = ", ".join(f"{k}={v}" for k, v in sheet.filter.items()) or words["all"]
+    chosen = [f"{_safe(head)}{colon}{_safe(names)}" for head, names in sheet.filter.items()]
+    kept = f"<h2>{words['filter']}</h2><ul>{''.join(f'<li>{line}</li>' for line in chosen)}</ul>"
     made = f"{sheet.made_at.astimezone(ZONE):%Y-%m-%d %H:%M}"
     lines = [
         f"<h1>{_safe(_title(sheet))}</h1>",
         f'<p class="synthetic">{words["synthetic"]}</p>' if sheet.synthetic else "",
         f"<ul>{shades}</ul>{heats}<ul>{lights}</ul>",
-        f"<p>{count}<br>{words['filter']}{colon}{_safe(chosen)}<br>{words['made']}{colon}{made}</p>",
+        kept if chosen else f"<p>{words['all']}</p>",
+        f"<p>{count}<br>{words['made']}{colon}{made}</p>",
     ]
     return f'<aside id="legend">{"".join(lines)}</aside>'
 
@@ -423,6 +425,9 @@ color:#1d2733;text-shadow:0 0 3px #fff,0 0 3px #fff}
 #legend{position:fixed;left:12px;bottom:60px;z-index:1000;max-width:260px;padding:10px 14px;background:#fffffff0;
 border-radius:6px;box-shadow:0 1px 4px #0004;font-size:13px;line-height:1.5;color:#1d2733}
 #legend h1{font-size:16px;margin:0 0 4px}
+#legend h2{font-size:13px;font-weight:600;margin:4px 0 0}
+#legend h2+ul{display:block;margin-top:0}
+#legend h2+ul li{display:block;overflow-wrap:anywhere}
 #legend p{margin:4px 0}
 #legend .synthetic{color:#a15c00;font-weight:600}
 #legend ul{list-style:none;margin:4px 0;padding:0;display:flex;flex-wrap:wrap;gap:2px 12px}

@@ -48,7 +48,7 @@ SHEET = Sheet(
     marks=[mark(n, light) for n, light in enumerate(["green", "yellow", "red", "none", "red"])]
     + [mark(2, "green") for _ in range(40)],
     total=900,
-    filter={"category": "event:05", "q": EVIL},
+    filter={"类别": "街面秩序", "文字": EVIL},
     made_at=datetime(2026, 11, 20, 4, 0, tzinfo=UTC),
     synthetic=True,
     cells=[square(116.64, 40.10, 0.002, code="8a1", value=3), square(116.642, 40.10, 0.002, code="8a2", value=40)],
@@ -97,7 +97,7 @@ def test_it_says_what_it_shows(opened: tuple[Page, list[str], list[str]]) -> Non
     assert "上报数" in legend
     assert "合成演示数据" in legend
     assert "仅显示最新 45 件，共 900 件" in legend
-    assert "category=event:05" in legend
+    assert "类别：街面秩序" in legend
     assert "2026-11-20 12:00" in legend
     layers = page.locator(".leaflet-control-layers-overlays label").all_inner_texts()
     assert [name.strip() for name in layers] == ["单元网格", "村居", "热力（六边形）", "案件"]
