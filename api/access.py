@@ -74,14 +74,29 @@ def forget_callers() -> None:
         _callers.clear()
 
 
-async def _caller(request: Request) -> Caller:
+async def _reader(request: Request) -> Caller:
     token = token_of(request.headers, request.cookies)
     # A known token costs no thread: that is most requests.
-    return (token and _known(token)) or await run_in_threadpool(caller_of, token)
+    return (token and _known(token)) or await run_in_threadpool(reader_of, token)
+
+
+async def _caller(request: Request) -> Caller:
+    return _more_than_maps(await _reader(request))
+
+
+def _more_than_maps(caller: Caller) -> Caller:
+    if caller.map_only:
+        raise errors.Forbidden("这个令牌只能读取地图图层", "This token reads map layers and opens nothing else")
+    return caller
 
 
 def caller_of(token: str | None) -> Caller:
-    """Who holds the token. Raises ``NotAuthenticated``."""
+    """Who holds the token. Raises ``NotAuthenticated``, ``Forbidden`` for one of a map program."""
+    return _more_than_maps(reader_of(token))
+
+
+def reader_of(token: str | None) -> Caller:
+    """Who holds the token, a map program too. Raises ``NotAuthenticated``."""
     if not token:
         raise errors.NotAuthenticated()
     known = _known(token)
@@ -135,12 +150,12 @@ def map_client() -> Any:
     async def check(request: Request) -> Caller:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return await _caller(request)
+            return await _reader(request)
         try:
             name, _, token = base64.b64decode(given, validate=True).decode().partition(":")
         except ValueError as error:
             raise errors.NotAuthenticated() from error
-        caller = _known(token) or await run_in_threadpool(caller_of, token)
+        caller = _known(token) or await run_in_threadpool(reader_of, token)
         if caller.username != name:
             raise errors.NotAuthenticated()
         return caller

@@ -34,6 +34,7 @@ from api import (
     intake,
     live,
     logs,
+    map_tokens,
     map_tools,
     maps,
     ogc,
@@ -65,7 +66,7 @@ _ROUTES = (
     *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
     *(selection, ogc),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
-    *(basemaps, map_tools, sketches, panoramas),
+    *(basemaps, map_tokens, map_tools, sketches, panoramas),
     *(wall, walls, grids),
     *(census, component_pages),
     track_views,
@@ -98,7 +99,7 @@ class _Service(FastAPI):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._front = tiles.Tiles(super().__call__, access.caller_of, live.store)
+        self._front = tiles.Tiles(super().__call__, access.reader_of, live.store)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._front(scope, receive, send)

@@ -1,6 +1,6 @@
 """OGC API – Features at /ogc: the layers for GDAL, QGIS and every other client of the standard, within the scope.
 
-Parts 1 (core, GeoJSON, OpenAPI), 2 (systems by reference) and of 3 the queryables.
+Parts 1 (core, GeoJSON, HTML, OpenAPI), 2 (systems by reference) and of 3 the queryables.
 """
 
 import hashlib
@@ -24,11 +24,14 @@ from gis.map_layers import Layer
 from gis.people import Caller
 from gis.search import CaseFilter, parse_time
 from gis.selection_area import Area, box, projected_box
+from layers import ogc_pages
 
 router = APIRouter(tags=["ogc"], prefix="/ogc")
 Reader = Annotated[Caller, map_client()]
 
-_FORMATS: Final = ("json", "geojson")
+_FORMATS: Final = ("json", "geojson", "html")
+#: What a client may name as what it takes; the first of these decides between a page and JSON.
+_TAKEN: Final = (ogc_pages.MEDIA_TYPE, documents.JSON, GEOJSON, SCHEMA, OPENAPI.partition(";")[0], "*/*")
 #: Layers that may be large: how many features they hold is told only where the points in memory know it.
 _LARGE: Final = ("cases", "components", "basemap")
 _COMPONENT_FILTERS: Final = {"state": "state", "village_code": "village", "unit_grid_code": "grid"}
@@ -235,11 +238,43 @@ def _with(request: Request, changes: Mapping[str, str]) -> str:
     return f"{tiles.address(request)}{request.url.path}" + (f"?{query}" if query else "")
 
 
-def _answer(request: Request, told: Any, kind: str = documents.JSON, crs: str = "") -> Response:
+def _as_page(request: Request) -> bool:
+    """Whether a person reads it: asked for as HTML, or by a browser, which would rather have that than JSON."""
+    asked = request.query_params.get("f")
+    if asked is not None:
+        return asked == "html"
+    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")]
+    return next((one for one in accepted if one in _TAKEN), "") == ogc_pages.MEDIA_TYPE
+
+
+def _language(request: Request) -> str:
+    tongues = request.headers.get("accept-language", "").lower().split(",")
+    return next((one for part in tongues if (one := part.strip()[:2]) in ("zh", "en")), "zh")
+
+
+def _answer(request: Request, told: Mapping[str, Any], kind: str = documents.JSON, crs: str = "") -> Response:
     """The document with its mark, or only word that it is still the same."""
-    body = orjson.dumps(told)
+    pages = _as_page(request)
+    if "links" in told:
+        other, name = (kind, "json") if pages else (ogc_pages.MEDIA_TYPE, "html")
+        links = [
+            one | {"type": ogc_pages.MEDIA_TYPE} if pages and one["rel"] == "self" else one for one in told["links"]
+        ]
+        told = told | {"links": [*links, link(_with(request, {"f": name}), "alternate", other)]}
+    if pages:
+        kind = f"{ogc_pages.MEDIA_TYPE}; charset=utf-8"
+        # What stands as ready JSON in a document is read first.
+        body = ogc_pages.page(orjson.loads(orjson.dumps(told)), _base(request), _language(request)).encode()
+    else:
+        body = orjson.dumps(told)
     etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
-    headers = {"etag": etag, "cache-control": "private, no-cache", "vary": "authorization, cookie"}
+    headers = {
+        "etag": etag,
+        "cache-control": "private, no-cache",
+        "vary": "accept, accept-language, authorization, cookie",
+    }
+    if pages:
+        headers["content-security-policy"] = ogc_pages.POLICY
     if crs:
         headers["content-crs"] = f"<{CRS_ADDRESS[crs]}>"
     given = request.headers.get("if-none-match", "")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import FiniteFloat
 
-from api.access import Throttle, Tx, allow, anyone, caller_of, token_of
+from api.access import Throttle, Tx, allow, anyone, reader_of, token_of
 from gis import areas, category_status, components, errors, gazetteer, geometry, register
 from gis.catalogue_mappings import counterparts, equivalents
 from gis.people import Caller
@@ -31,7 +31,7 @@ def town(tx: Tx) -> dict[str, Any]:
 def _limited(request: Request) -> None:
     """The public may ask only so often: every answer costs two searches of the database."""
     try:
-        caller_of(token_of(request.headers, request.cookies))
+        reader_of(token_of(request.headers, request.cookies))
     except errors.NotAuthenticated:
         anonymous.take(request.client.host if request.client else "")
 

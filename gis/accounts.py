@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select, update
 
 from gis import errors, people
 from gis.db import Connection
-from gis.people import ADMIN_ROLES, Grant
+from gis.people import ADMIN_ROLES, MAP_TOKEN, Grant
 from gis.tables import department, staff, staff_role, token
 from gis.workflow import ROLES
 
@@ -60,9 +60,12 @@ def give_token(tx: Connection, username: str, label: str, life: timedelta) -> st
 
 
 def revoke_tokens(tx: Connection, username: str, label: str | None = None) -> int:
-    """End an account's machine tokens, or those of one label; returns how many lived. Raises ``NotFound``."""
+    """End an account's tokens of machines and map programs, or those of one label; returns how many lived.
+
+    Raises ``NotFound``.
+    """
     ended = update(token).where(
-        token.c.staff_id == _id(tx, username), token.c.kind == "machine", token.c.revoked_at.is_(None)
+        token.c.staff_id == _id(tx, username), token.c.kind.in_(("machine", MAP_TOKEN)), token.c.revoked_at.is_(None)
     )
     if label is not None:
         ended = ended.where(token.c.label == label)
@@ -70,19 +73,22 @@ def revoke_tokens(tx: Connection, username: str, label: str | None = None) -> in
 
 
 def set_password(tx: Connection, username: str, password: str) -> None:
-    """A new password; ends the account's sessions and its lock. Raises ``NotFound`` or ``PasswordShort``."""
+    """A new password; ends the account's sessions, its map programs' tokens and its lock.
+
+    Raises ``NotFound`` or ``PasswordShort``.
+    """
     _check_length(password)
     person = _id(tx, username)
     fresh = {"password_hash": PasswordHasher().hash(password), "failed_logins": 0, "locked_until": None}
     tx.execute(update(staff).where(staff.c.id == person).values(fresh))
-    _end_tokens(tx, person, "session", "device")
+    _end_tokens(tx, person, "session", "device", MAP_TOKEN)
 
 
 def switch_off(tx: Connection, username: str) -> None:
     """Nobody acts as this account any more; what it did stays under its name. Raises ``NotFound``."""
     person = _id(tx, username)
     tx.execute(update(staff).where(staff.c.id == person).values(active=False))
-    _end_tokens(tx, person, "session", "device", "machine")
+    _end_tokens(tx, person, "session", "device", "machine", MAP_TOKEN)
 
 
 def _id(tx: Connection, username: str) -> UUID:

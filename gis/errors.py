@@ -62,6 +62,9 @@ BadCursor = _problem("BadCursor", "bad_cursor", 400, "翻页位置无效", "The 
 TooManyKept = _problem(
     "TooManyKept", "too_many_kept", 422, "保存的内容过多，请先删除一些", "Too many are kept: delete some first"
 )
+TooManyTokens = _problem(
+    "TooManyTokens", "too_many_tokens", 422, "有效令牌过多，请先吊销不用的", "Too many tokens live: revoke some first"
+)
 ExportTooLarge = _problem(
     "ExportTooLarge",
     "export_too_large",

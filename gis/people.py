@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from threading import BoundedSemaphore
 from typing import Any
@@ -56,6 +56,10 @@ PERMISSIONS = frozenset(
     }
 )
 LOCK_AFTER, LOCK_FOR = 5, timedelta(minutes=30)
+#: The kind of token with which somebody's map programs read the layers and do nothing else.
+MAP_TOKEN = "map"
+#: A token's last use is noted as often, not at every request.
+_NOTED = timedelta(minutes=1)
 
 _hasher = PasswordHasher()
 # A hash takes 64 MB for its time: two at once, whoever knocks.
@@ -86,7 +90,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody known, with what they may do. ``department`` is (code, name)."""
+    """Somebody known, with what they may do. ``department`` is (code, name).
+
+    ``map_only`` is one who came with a token for map programs: nothing but layers is open to it.
+    """
 
     id: UUID | None
     username: str
@@ -95,6 +102,7 @@ class Caller:
     grants: tuple[Grant, ...]
     permissions: frozenset[str]
     machine: bool = False
+    map_only: bool = False
     scope: Scope = field(init=False)
 
     def __post_init__(self) -> None:
@@ -257,7 +265,7 @@ def revoke(tx: Connection, opaque: str) -> None:
 def by_token(tx: Connection, opaque: str) -> Caller:
     """Who holds this token. Raises ``NotAuthenticated``."""
     row = tx.execute(
-        select(staff.c.id)
+        select(staff.c.id, token.c.kind)
         .join(token, token.c.staff_id == staff.c.id)
         .where(
             token.c.digest == _token_digest(opaque),
@@ -268,7 +276,10 @@ def by_token(tx: Connection, opaque: str) -> Caller:
     ).first()
     if row is None:
         raise errors.NotAuthenticated()
-    return by_id(tx, row.id)
+    if row.kind in ("machine", MAP_TOKEN):
+        before = func.coalesce(token.c.last_used_at, datetime.min.replace(tzinfo=UTC)) < func.now() - _NOTED
+        tx.execute(update(token).where(token.c.digest == _token_digest(opaque), before).values(last_used_at=func.now()))
+    return replace(by_id(tx, row.id), map_only=row.kind == MAP_TOKEN)
 
 
 def staffed(tx: Connection) -> frozenset[str]:
@@ -312,6 +323,11 @@ def by_id(tx: Connection, staff_id: UUID) -> Caller:
 def record(tx: Connection, actor_id: UUID | None, actor: str, act: str, result: str, detail: dict[str, Any]) -> None:
     """Append one line to the audit."""
     tx.execute(insert(audit).values(actor_id=actor_id, actor=actor, act=act, result=result, detail=detail))
+
+
+def token_id(opaque: str) -> str:
+    """What a token is called by in lists and in the audit: its digest in hexadecimal digits, no secret."""
+    return _token_digest(opaque).hex()
 
 
 def _token_digest(opaque: str) -> bytes:

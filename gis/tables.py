@@ -585,12 +585,13 @@ token = Table(
     metadata,
     Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the opaque token; the token is not kept"),
     Column("staff_id", Uuid, ForeignKey("staff.id"), nullable=False, index=True),
-    Column("kind", Text, nullable=False, comment="session | device | machine"),
+    Column("kind", Text, nullable=False, comment="session | device | machine | map"),
     Column("label", Text, nullable=False, server_default=""),
     _now("created_at"),
     _time("expires_at"),
     _time("revoked_at"),
-    CheckConstraint("kind in ('session','device','machine')", name="kind"),
+    _time("last_used_at"),
+    CheckConstraint("kind in ('session','device','machine','map')", name="kind"),
 )
 
 # --- Cases ------------------------------------------------------------------------------------------------------

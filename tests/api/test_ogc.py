@@ -72,14 +72,16 @@ def every(get, path, **query):
 
 def test_the_landing_page_leads_to_everything(get, cases):
     links = {one["rel"]: one for one in get().json()["links"]}
-    assert links.keys() == {"self", "service-desc", "conformance", "data"}
+    assert links.keys() == {"self", "service-desc", "conformance", "data", "alternate"}
     for one in links.values():
         answer = get(one["href"].partition("/ogc")[2])
-        assert answer.headers["content-type"] == one["type"]
+        assert answer.headers["content-type"].partition("; charset")[0] == one["type"]
     told = get("/collections").json()["collections"]
     assert {one["id"] for one in told} == LAYERS
     for one in told:
-        assert get(f"/collections/{one['id']}").json() == one
+        alone = get(f"/collections/{one['id']}").json()
+        alone["links"] = [to for to in alone["links"] if to["rel"] != "alternate"]
+        assert alone == one
         for to in one["links"]:
             assert get(to["href"].partition("/ogc")[2]).headers["content-type"] == to["type"], to
         properties = get(f"/collections/{one['id']}/schema").json()["properties"]
@@ -91,6 +93,38 @@ def test_the_landing_page_leads_to_everything(get, cases):
     assert {path.split("/")[2] for path in paths if path.startswith("/collections/")} == LAYERS
     for name in ("bbox", "bbox-crs", "datetime", "crs", "limit", "cursor"):
         assert {"$ref": f"#/components/parameters/{name}"} in paths["/collections/cases/items"]["get"]["parameters"]
+
+
+def test_a_browser_is_shown_pages_of_the_same_documents(get, database, cases):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept-Language": "en-GB,zh;q=0.5"}
+    with database.engine.begin() as tx:
+        tx.execute(case.update().values(description="<script>1</script>"))
+    first = get("/collections/cases/items", limit=2).json()["features"][0]["id"]
+    for path, words in (
+        ("", "Make a map token"),
+        ("/conformance", "ogcapi-features-1/1.0/conf/html"),
+        ("/api", "openapi"),
+        ("/collections", "Unit grids"),
+        ("/collections/unit_grids", "Queryables"),
+        ("/collections/cases/queryables", "properties"),
+        ("/collections/cases/schema", "properties"),
+        ("/collections/cases/items", "60 on this page"),
+        (f"/collections/cases/items/{first}", "&lt;script&gt;1"),
+    ):
+        answer = get(path, 200, browser)
+        assert answer.headers["content-type"] == "text/html; charset=utf-8", path
+        assert words in answer.text, path
+        assert "<script" not in answer.text, path
+        assert "script" not in answer.headers["content-security-policy"]
+        again = get(path, 304, browser | {"If-None-Match": answer.headers["etag"]})
+        assert "accept," in again.headers["vary"]
+        assert get(path, 200, browser, f="json").json(), path
+    assert "制作地图令牌" in get("", 200, {"Accept": "text/html", "Accept-Language": "zh-CN"}).text
+    for accept in ("*/*", "application/geo+json, text/html", ""):
+        assert get("/collections/cases/items", 200, {"Accept": accept}, limit=1).json()["numberReturned"] == 1
+    told = get("/collections/cases/items", limit=1, f="html").text
+    assert 'rel="next"' in told
+    get("/collections/cases/items", 400, f="kml")
 
 
 def test_pages_hold_every_feature_once(get, cases):
@@ -159,7 +193,7 @@ def test_filters_are_those_of_the_list_and_the_standard(get, client, login, case
         {"limit": "-1"},
         {"limit": "many"},
         {"cursor": "x"},
-        {"f": "html"},
+        {"f": "kml"},
         {"severity": "9"},
     ):
         answer = get("/collections/cases/items", 400, **query)

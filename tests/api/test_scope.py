@@ -93,6 +93,7 @@ CASELESS = {
     # The ground, measuring, what people drew or set up for themselves, pictures of places; identify is walked.
     *("GET /api/basemaps", "GET /api/basemaps/{code}/{z}/{x}/{y}", "POST /api/measure"),
     *("GET /api/preferences/{name}", "PUT /api/preferences/{name}"),
+    *("GET /api/map-tokens", "POST /api/map-tokens", "DELETE /api/map-tokens/{token_id}"),
     *("GET /api/sketches", "GET /api/sketches/{sketch_id}/versions", "POST /api/sketches/{sketch_id}/versions"),
     *(f"{method} /api/sketches/{{sketch_id}}" for method in ("GET", "PUT", "DELETE")),
     *("GET /api/sketches/{sketch_id}/file", "POST /api/sketches/{sketch_id}/restore"),

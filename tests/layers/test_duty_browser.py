@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 from openpyxl import Workbook
 from playwright.sync_api import Page, expect, sync_playwright
@@ -296,3 +297,29 @@ def test_a_grid_is_split_taken_back_regrouped_and_published(page: Page, town: To
     told = town.ask("leader", "GET", f"/api/locate?lon={spot['lon']}&lat={spot['lat']}")
     assert told["unit_grid_code"] in {grid["code"] for grid in fresh}
     assert town.ask("leader", "GET", f"/api/grids/{key}")["valid_to"] == plan["day"]
+
+
+def test_a_map_token_is_made_shown_once_and_revoked(page: Page, town: Town) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.get_by_test_id("me").click()
+    page.get_by_test_id("token-name").fill("规划科 QGIS")
+    page.get_by_test_id("token-make").click()
+    shown = page.get_by_test_id("token-fresh")
+    expect(shown).to_be_focused()
+    code = shown.locator(".copy")
+    expect(code).to_have_text(re.compile(r"^[\w-]{43}$"))
+    headers = {"Authorization": f"Bearer {code.inner_text()}"}
+
+    def read() -> int:
+        return httpx.get(f"{town.url}/ogc/collections", headers=headers, timeout=30, trust_env=False).status_code
+
+    assert read() == 200
+    assert axe_faults(page) == []
+    page.reload()
+    row = page.get_by_test_id("tokens").locator("tbody tr")
+    expect(row).to_contain_text("规划科 QGIS")
+    expect(shown).to_have_count(0)
+    row.get_by_role("button").click()
+    page.get_by_role("dialog").get_by_role("button", name="吊销", exact=True).click()
+    expect(row).to_contain_text("已吊销")
+    assert read() == 401

@@ -1,5 +1,6 @@
 /** Every string of the pages, [中文, English]. Codes from the server are looked up as `family.code`. Each area of the desk
  * keeps its own beside it; no key may stand in two of them (a test looks). */
+import { account } from '../desk/account/messages'
 import { cases } from '../desk/cases/messages'
 import { census } from '../desk/census/messages'
 import { definitions } from '../desk/definitions/messages'
@@ -274,6 +275,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, desk, list, cases, intake, register, definitions, flows, grids, census, shift, wall, mapTools, track }
+export const catalogues = { common, account, desk, list, cases, intake, register, definitions, flows, grids, census, shift, wall, mapTools, track }
 
-export const messages = { ...common, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...wall, ...mapTools, ...track }
+export const messages = { ...common, ...account, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...wall, ...mapTools, ...track }

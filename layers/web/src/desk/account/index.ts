@@ -1,0 +1,6 @@
+import type { Area } from '../area'
+
+export const account: Area = {
+  routes: [{ path: '/account', component: () => import('./AccountPage.vue') }],
+  nav: [],
+}
