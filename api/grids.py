@@ -1,4 +1,4 @@
-"""Routes of the grids' editor: the draft plan and its steps, what it asks of inspectors, publishing, withdrawing."""
+"""Routes of the grids' editor: draft plans and their steps, what it asks of inspectors, publishing, withdrawing."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -33,6 +33,7 @@ Path = Annotated[list[Place], Field(min_length=2, max_length=500)]
 Key = Annotated[str, Field(min_length=1, max_length=40)]
 Keys = Annotated[list[Key], Field(min_length=1, max_length=999)]
 AreaClass = Literal["A", "B", "C"]
+DraftKey = Annotated[str, Field(pattern="^[0-9a-z-]{0,36}$")]
 Words = Annotated[str, Field(max_length=60)]
 Name = Annotated[str, Field(min_length=1, max_length=60)]
 
@@ -86,7 +87,7 @@ class Draw(BaseModel):
 
 
 class Describe(BaseModel):
-    """Class and use of a grid that the plan makes."""
+    """Class and use of a grid."""
 
     step: Literal["describe"]
     grid: Key
@@ -135,9 +136,12 @@ Steps = Annotated[list[Step], Field(max_length=MOST_STEPS)]
 class Draft(BaseModel):
     """The whole draft: from which day on, its steps, and those taken back (the last of them is the next to redo).
 
-    ``revision`` is of the draft that the sender saw, 0 for none.
+    ``revision`` is of the draft that the sender saw, 0 for none. ``key`` tells drafts apart; who begins one
+    makes it.
     """
 
+    key: DraftKey = ""
+    name: Words = ""
     day: Day
     steps: Steps
     undone: Steps = Field(default_factory=list)
@@ -145,20 +149,25 @@ class Draft(BaseModel):
 
 
 class Publication(BaseModel):
-    """Which revision to publish, from which day on, and why."""
+    """Which revision of which draft to publish, from which day on, and why.
 
+    ``base`` as it was told with the draft: whoever changed the grids under it since is not overlooked.
+    """
+
+    draft: DraftKey = ""
+    base: int | None = None
     revision: int = Field(ge=1)
     day: Day
     note: str = Field("", max_length=500)
 
 
 @router.get("/api/grid-plan")
-def plan(caller: Viewer, tx: Tx, day: Day | None = None) -> dict[str, Any]:
-    """The draft, or without one the grids in force on ``day``: grids, duty grids, faults, the plan that waits.
+def plan(caller: Viewer, tx: Tx, day: Day | None = None, draft: DraftKey = "") -> dict[str, Any]:
+    """A draft, or without it the grids in force on ``day``: grids, duty grids, faults, the plan that waits.
 
     Shapes are told of grids that the plan changes; those of the others are at ``/api/grid-plan/shapes``.
     """
-    return _told(tx, caller, grid_drafts.opened(tx, day=day))
+    return _told(tx, caller, grid_drafts.opened(tx, draft, day=day))
 
 
 @router.get("/api/grid-plan/shapes", dependencies=[allow("definition.view")])
@@ -171,32 +180,33 @@ def shapes(tx: Tx, day: Day) -> Response:
 
 @router.put("/api/grid-plan/draft")
 def save(sent: Draft, caller: Manager, tx: Tx) -> dict[str, Any]:
-    """Save the draft; a last step that does not fit is refused, and so is a draft somebody else saved meanwhile."""
-    body = sent.model_dump(mode="json", exclude={"revision"})
-    return _told(tx, caller, grid_drafts.save(tx, body, sent.revision, caller))
+    """Save a draft; a last step that does not fit is refused, and so is a draft somebody else saved meanwhile."""
+    body = sent.model_dump(mode="json", exclude={"revision", "key"})
+    return _told(tx, caller, grid_drafts.save(tx, body, sent.revision, caller, sent.key))
 
 
 @router.delete("/api/grid-plan/draft", status_code=204)
-def discard(revision: Annotated[int, Query(ge=1)], caller: Manager, tx: Tx) -> None:
-    """Throw the draft away."""
-    grid_drafts.discard(tx, revision)
-    people.record(tx, caller.id, caller.name, "grids.discard", "ok", {"revision": revision})
+def discard(revision: Annotated[int, Query(ge=1)], caller: Manager, tx: Tx, draft: DraftKey = "") -> None:
+    """Throw a draft away."""
+    grid_drafts.discard(tx, revision, draft)
+    people.record(tx, caller.id, caller.name, "grids.discard", "ok", {"draft": draft, "revision": revision})
 
 
 @router.post("/api/grid-plan/publish", status_code=201)
 def publish(sent: Publication, caller: Manager, tx: Tx) -> dict[str, Any]:
-    """Publish the draft for a day, whole or not at all."""
-    made = grid_drafts.publish(tx, sent.revision, sent.day, sent.note, caller)
+    """Publish a draft for a day, whole or not at all."""
+    made = grid_drafts.publish(tx, sent.revision, sent.day, sent.note, caller, sent.draft, sent.base)
     what = {"plan": str(made), "day": sent.day.isoformat(), "note": sent.note}
     people.record(tx, caller.id, caller.name, "grids.publish", "ok", what)
     return {"id": made, "day": sent.day, "taken": grid_drafts.waiting(tx) is None}
 
 
-@router.post("/api/grid-plan/{plan_id}/withdraw", status_code=204)
-def withdraw(plan_id: UUID, caller: Manager, tx: Tx) -> None:
-    """Take back a published plan whose day has not come; its steps are the draft again if there is none."""
-    grid_drafts.withdraw(tx, plan_id, caller)
+@router.post("/api/grid-plan/{plan_id}/withdraw")
+def withdraw(plan_id: UUID, caller: Manager, tx: Tx) -> dict[str, Any]:
+    """Take back a published plan whose day has not come; its steps are a draft again, whose key is told."""
+    draft = grid_drafts.withdraw(tx, plan_id, caller)
     people.record(tx, caller.id, caller.name, "grids.withdraw", "ok", {"plan": str(plan_id)})
+    return {"draft": draft}
 
 
 @router.get("/api/grid-plans", dependencies=[allow("definition.view")])
@@ -206,31 +216,34 @@ def plans(tx: Tx) -> dict[str, Any]:
 
 
 @router.get("/api/grid-plan/balance")
-def balance(caller: Reckoner, tx: Tx) -> dict[str, Any]:
-    """What every duty grid asks of those who patrol it, before and after the draft, and whom publishing concerns."""
-    draft = grid_drafts.opened(tx)
-    weighed = Weighed(tx, caller, draft)
-    out = grid_drafts.result(tx, draft)
+def balance(caller: Reckoner, tx: Tx, draft: DraftKey = "") -> dict[str, Any]:
+    """What every duty grid asks of those who patrol it, before and after a draft, and whom publishing concerns."""
+    found = grid_drafts.opened(tx, draft)
+    weighed = Weighed(tx, caller, found)
+    out = grid_drafts.result(tx, found)
     return {
-        **_compared(weighed, draft.plan),
+        **_compared(weighed, found.plan),
         "affected": affected(tx, caller, out.ended, out.ended_duties),
     }
 
 
 @router.get("/api/grid-plan/suggestion")
 def suggestion(
-    caller: Reckoner, tx: Tx, village: Annotated[list[str] | None, Query(max_length=99)] = None
+    caller: Reckoner,
+    tx: Tx,
+    village: Annotated[list[str] | None, Query(max_length=99)] = None,
+    draft: DraftKey = "",
 ) -> dict[str, Any]:
     """A fairer grouping of the villages named, or of all: ``members`` for a ``regroup`` step, and its effect."""
-    draft = grid_drafts.opened(tx)
-    weighed = Weighed(tx, caller, draft)
+    opened = grid_drafts.opened(tx, draft)
+    weighed = Weighed(tx, caller, opened)
     found = weighed.suggestion(village or [])
     steps = [{"step": "regroup", "members": dict(found.members)}] if found.members else []
     return {
         "members": found.members,
         "unevenness": {code: {"before": a, "after": b} for code, (a, b) in found.unevenness.items()},
         "skipped": found.skipped,
-        **_compared(weighed, drafted(draft.plan, steps).plan),
+        **_compared(weighed, drafted(opened.plan, steps).plan),
     }
 
 
@@ -267,12 +280,16 @@ def _told(tx: Connection, caller: Caller, draft: Opened) -> dict[str, Any]:
     waiting = grid_drafts.waiting(tx)
     return {
         "draft": {
+            "key": draft.key,
+            "name": draft.name,
             "revision": draft.revision,
+            "base": draft.base,
             "by": draft.by,
             "updated_at": draft.updated_at,
             "steps": draft.steps,
             "undone": draft.undone,
         },
+        "drafts": grid_drafts.every(tx),
         "day": draft.day,
         "may_write": "grid.manage" in caller.permissions,
         "grids": [
@@ -285,6 +302,7 @@ def _told(tx: Connection, caller: Caller, draft: Opened) -> dict[str, Any]:
                 "duty": cell.duty,
                 "m2": round(metres2(cell.polygon)),
                 "fresh": key in out.opened,
+                "described": out.codes[key] in out.described,
                 "of": came_of.get(out.codes[key], []),
             }
             for key, cell in found.cells.items()
@@ -314,6 +332,7 @@ def _published(row: Any) -> dict[str, Any]:
     state = "withdrawn" if row.withdrawn_at else "taken" if row.taken_at else "waiting"
     opened, members = set(row.changes["opened"]), set(row.changes["members"])
     counts = {"opened": len(opened), "ended": len(row.changes["ended"]), "regrouped": len(members - opened)}
+    counts["described"] = len(row.changes.get("described", {}))
     at: datetime = row.published_at
     return {
         "id": row.id,

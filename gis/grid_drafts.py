@@ -1,7 +1,8 @@
-"""The draft plan of a town's grids, and how it comes into force: published for a day, taken on it, or withdrawn before.
+"""Draft plans of a town's grids, and how they come into force: published for a day, taken on it, or withdrawn before.
 
-One draft for the town, shared by its editors (gis.drafts), and one published plan at a time that waits for its day.
-Cases are never touched: each keeps the grid of its day.
+Each draft is shared by its editors (gis.drafts); one published plan at a time waits for its day. What another plan
+changed under a draft shows in it at once: its steps are done anew on the grids in force, and those that no longer fit
+are named. Cases are never touched: each keeps the grid of its day.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,8 +39,13 @@ Steps = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Opened:
-    """A draft as its editors see it; without one ``revision`` is 0 and the plan is the grids in force."""
+    """A draft as its editors see it; without one ``revision`` is 0 and the plan is the grids in force.
 
+    ``key`` tells the town's drafts apart, '' is the first of them. ``base`` counts changes of the grids in force.
+    """
+
+    key: str
+    name: str
     revision: int
     base: int
     by: str
@@ -56,17 +62,19 @@ class Opened:
         return self.found.plan
 
 
-def opened(tx: Connection, body: Mapping[str, Any] | None = None, day: date | None = None) -> Opened:
-    """The draft, or ``body`` in its place; without either what is in force on ``day``, today by default."""
+def opened(tx: Connection, key: str = "", body: Mapping[str, Any] | None = None, day: date | None = None) -> Opened:
+    """A draft, or ``body`` in its place; without either what is in force on ``day``, today by default."""
     code, version = _town(tx)
-    row: Mapping[str, Any] = drafts.get(tx, KIND, code) or {}
+    row: Mapping[str, Any] = drafts.get(tx, KIND, _code(code, key)) or {}
     body = body if body is not None else row.get("body")
     steps = body["steps"] if body else []
     on = max(date.fromisoformat(body["day"]) if body else day or today(), today())
     start = start_on(tx, on)
     return Opened(
+        key=key,
+        name=body.get("name", "") if body else "",
         revision=row.get("revision", 0),
-        base=row.get("base_version", version),
+        base=version,
         by=row.get("by", ""),
         updated_at=row.get("updated_at"),
         day=on,
@@ -77,25 +85,38 @@ def opened(tx: Connection, body: Mapping[str, Any] | None = None, day: date | No
     )
 
 
-def save(tx: Connection, body: Mapping[str, Any], seen: int, caller: Caller) -> Opened:
+def every(tx: Connection) -> list[dict[str, Any]]:
+    """The drafts there are: key, name, who saved each and when."""
+    code, _ = _town(tx)
+    return [
+        {"key": of.removeprefix(code).removeprefix("/"), "name": name or "", "by": by, "updated_at": at}
+        for of, name, by, at in drafts.named(tx, KIND)
+    ]
+
+
+def _code(town_code: str, key: str) -> str:
+    return f"{town_code}/{key}" if key else town_code
+
+
+def save(tx: Connection, body: Mapping[str, Any], seen: int, caller: Caller, key: str = "") -> Opened:
     """Keep a draft: ``day`` (ISO), ``steps``, ``undone``. ``seen`` is the revision the editor saw, 0 for none.
 
     Older steps that no longer fit are kept and named; a last one that does not fit is refused with its problem. Raises
     ``StaleDraft``.
     """
     code, version = _town(tx)
-    found = opened(tx, body)
+    found = opened(tx, key, body)
     if found.found.broken and found.found.broken[-1][0] == len(found.steps) - 1:
-        kept = drafts.get(tx, KIND, code)
+        kept = drafts.get(tx, KIND, _code(code, key))
         if not kept or list(kept["body"]["steps"]) != list(found.steps):
             raise found.found.broken[-1][1]
-    drafts.save(tx, KIND, code, dict(body), seen, caller, version)
-    return opened(tx)
+    drafts.save(tx, KIND, _code(code, key), dict(body), seen, caller, version)
+    return opened(tx, key)
 
 
-def discard(tx: Connection, seen: int) -> None:
-    """Throw the draft away. Raises ``StaleDraft``."""
-    drafts.drop(tx, KIND, _town(tx)[0], seen)
+def discard(tx: Connection, seen: int, key: str = "") -> None:
+    """Throw a draft away. Raises ``StaleDraft``."""
+    drafts.drop(tx, KIND, _code(_town(tx)[0], key), seen)
 
 
 def _town(tx: Connection) -> tuple[str, int]:
@@ -121,7 +142,7 @@ def start_on(tx: Connection, day: date) -> Plan:
     return found
 
 
-_NONE: Mapping[str, Mapping[str, str]] = {"members": {}, "renamed": {}, "noded": {}}
+_NONE: Mapping[str, Mapping[str, Any]] = {"members": {}, "renamed": {}, "noded": {}, "described": {}}
 
 
 def _read(tx: Connection, day: date) -> Plan:
@@ -147,12 +168,19 @@ def _read(tx: Connection, day: date) -> Plan:
         .order_by(duty_grid.c.code)
     )
     duties = {code: Duty(changes["renamed"].get(code, name), village) for code, name, village in known}
+    described = _described(changes)
     cells = {}
     for row, polygon in zip(rows, polygons, strict=True):
         duty = changes["members"].get(row[0], row[4])
         shape = shapely.from_wkb(changes["noded"][row[0]]) if row[0] in changes["noded"] else polygon
-        cells[row[0]] = Cell(row[1], row[2], row[3], duty if duty in duties else "", shape)
+        told = described.get(row[0], {"area_class": row[2], "land_use": row[3]})
+        cells[row[0]] = Cell(row[1], told["area_class"], told["land_use"], duty if duty in duties else "", shape)
     return base(cells, duties)
+
+
+def _described(changes: Mapping[str, Any]) -> Mapping[str, Mapping[str, str]]:
+    """Class and use that a published plan gives to grids that stay; the first plans ever published name none."""
+    return {code: told["after"] for code, told in changes.get("described", {}).items()}
 
 
 def waiting(tx: Connection) -> Any:
@@ -184,26 +212,33 @@ def problems(tx: Connection, draft: Opened) -> list[Any]:
     return faults(draft.start, draft.plan, grids.village_lands(tx, code, draft.day))
 
 
-def publish(tx: Connection, seen: int, day: date, note: str, caller: Caller) -> UUID:
-    """Publish the draft for a day, today or later, in one go; the draft is gone then.
+def publish(
+    tx: Connection, seen: int, day: date, note: str, caller: Caller, key: str = "", grids_seen: int | None = None
+) -> UUID:
+    """Publish a draft for a day, today or later, in one go; the draft is gone then.
 
-    Raises ``DateRefused``, ``GridsScheduled`` while another plan waits, ``StaleDraft``, ``PlanFaulty`` with what is
-    wrong, ``GridCodesUsedUp``.
+    ``grids_seen`` is the ``base`` that was told with the draft: the grids under it as they were seen. Raises
+    ``DateRefused``, ``GridsScheduled`` while another plan waits, ``StaleDraft``, ``PlanFaulty`` with what is wrong,
+    ``GridCodesUsedUp``.
     """
     grids.hold(tx)
+    code, version = _town(tx)
     if day < today():
         raise errors.DateRefused(valid_from=day.isoformat(), earliest=today().isoformat())
     if (other := waiting(tx)) is not None:
         raise errors.GridsScheduled(valid_from=other.valid_from.isoformat(), by=other.published_by)
-    code, _ = _town(tx)
-    body = drafts.need(tx, KIND, code)["body"]
-    discard(tx, seen)
-    draft = opened(tx, {**body, "day": day.isoformat()})
+    if grids_seen is not None and grids_seen != version:
+        raise errors.StaleDraft(
+            "网格刚被另一方案改变，请看过再发布", "Another plan changed the grids just now: look again, then publish"
+        )
+    body = drafts.need(tx, KIND, _code(code, key))["body"]
+    discard(tx, seen, key)
+    draft = opened(tx, key, {**body, "day": day.isoformat()})
     wrong = [fault for fault in problems(tx, draft) if not fault.hint]
     if draft.found.broken or wrong:
         raise errors.PlanFaulty(faults=[fault.code for fault in wrong], broken=[n for n, _ in draft.found.broken])
     out = result(tx, draft)
-    if not (out.opened or out.members or out.renamed or out.ended_duties):
+    if not (out.opened or out.members or out.renamed or out.ended_duties or out.described):
         raise errors.PlanFaulty("方案里没有改动", "The plan changes nothing")
     _write(tx, draft, out)
     plan = uuid4()
@@ -213,6 +248,9 @@ def publish(tx: Connection, seen: int, day: date, note: str, caller: Caller) -> 
         "members": dict(out.members),
         "noded": {out.codes[key]: shapely.to_wkb(draft.plan.cells[key].polygon, hex=True) for key in out.noded},
         "renamed": dict(out.renamed),
+        "described": {
+            code: {"before": _told(draft.start.cells[code]), "after": told} for code, told in out.described.items()
+        },
         "ended_duties": list(out.ended_duties),
         "opened_duties": sorted(set(out.duty_codes.values()) - set(draft.start.duties)),
     }
@@ -224,6 +262,10 @@ def publish(tx: Connection, seen: int, day: date, note: str, caller: Caller) -> 
     _raise_version(tx)
     take(tx, today())
     return plan
+
+
+def _told(cell: Cell) -> dict[str, str]:
+    return {"area_class": cell.area_class, "land_use": cell.land_use}
 
 
 def _write(tx: Connection, draft: Opened, out: Outcome) -> None:
@@ -277,7 +319,8 @@ def _raise_version(tx: Connection) -> None:
 
 def take(tx: Connection, day: date) -> int:
     """Bring the plan whose day has come into force in what is stored of it: memberships, duty grids' shapes and names,
-    nodes in neighbours' borders, the components' grids; whoever keeps areas reads them anew. Returns how many (0 or 1).
+    classes, nodes in neighbours' borders, the components' grids; whoever keeps areas reads them anew. Returns how many
+    (0 or 1).
     """
     c = grid_plan.c
     due = tx.execute(
@@ -291,6 +334,8 @@ def take(tx: Connection, day: date) -> int:
         _put_members(tx, changes["members"])
         for code, name in changes["renamed"].items():
             tx.execute(update(duty_grid).where(duty_grid.c.code == code).values(name=name))
+        for code, told in _described(changes).items():
+            tx.execute(update(unit_grid).where(unit_grid.c.code == code).values(told))
         for code, shape in changes["noded"].items():
             land = from_shape(shapely.from_wkb(shape), srid=SRID)
             tx.execute(update(unit_grid).where(unit_grid.c.code == code).values(geom=land))
@@ -303,10 +348,10 @@ def take(tx: Connection, day: date) -> int:
     return len(due)
 
 
-def withdraw(tx: Connection, plan_id: UUID, caller: Caller) -> None:
-    """Take a published plan back before its day. Its codes stay used; its steps are the draft again if there is none.
+def withdraw(tx: Connection, plan_id: UUID, caller: Caller) -> str:
+    """Take a published plan back before its day. Its codes stay used; its steps are a draft again.
 
-    Raises ``NotFound`` for a plan that does not wait.
+    Returns the key of that draft. Raises ``NotFound`` for a plan that does not wait.
     """
     grids.hold(tx)
     plan = waiting(tx)
@@ -323,6 +368,7 @@ def withdraw(tx: Connection, plan_id: UUID, caller: Caller) -> None:
     tx.execute(update(grid_plan).where(grid_plan.c.id == plan_id).values(withdrawn_at=func.now()))
     _raise_version(tx)
     code, version = _town(tx)
-    if drafts.get(tx, KIND, code) is None:
-        body = {"day": plan.valid_from.isoformat(), "steps": list(plan.steps), "undone": []}
-        drafts.save(tx, KIND, code, body, 0, caller, version)
+    key = plan_id.hex if drafts.get(tx, KIND, code) else ""
+    body = {"day": plan.valid_from.isoformat(), "steps": list(plan.steps), "undone": [], "name": plan.note[:60]}
+    drafts.save(tx, KIND, _code(code, key), body, 0, caller, version)
+    return key

@@ -11,7 +11,7 @@ import shapely
 from gis import grids, lineage
 from gis.errors import GridCodesUsedUp
 from gis.geometry import metres_per_degree
-from gis.grid_plan import Plan, pieces
+from gis.grid_plan import Cell, Plan, pieces
 from gis.town_grids import reading_order
 
 MOST_CODES = 999
@@ -24,7 +24,8 @@ class Outcome:
 
     ``codes``: every grid of the plan by key. ``opened``: keys of new grids. ``ended``: codes that go. ``noded``: keys
     of grids that got nodes in their borders and keep their land. ``duty_codes``: every duty grid by key;
-    ``ended_duties`` have no member left. ``members``: unit grid code → duty grid code where that is new.
+    ``ended_duties`` have no member left. ``members``: unit grid code → duty grid code where that is new. ``described``:
+    class and use of grids that stay and get others.
     """
 
     codes: Mapping[str, str]
@@ -36,6 +37,7 @@ class Outcome:
     ended_duties: Sequence[str]
     renamed: Mapping[str, str]
     members: Mapping[str, str]
+    described: Mapping[str, Mapping[str, str]]
 
 
 def outcome(start: Plan, plan: Plan, used: Mapping[str, int], duties_used: Mapping[str, int]) -> Outcome:
@@ -79,11 +81,16 @@ def outcome(start: Plan, plan: Plan, used: Mapping[str, int], duties_used: Mappi
             if not duty.fresh and key in populated and duty.name != start.duties[key].name
         },
         members=members,
+        described={
+            code: {"area_class": cell.area_class, "land_use": cell.land_use}
+            for key, code in kept.items()
+            if _told(cell := plan.cells[key]) != _told(start.cells[code])
+        },
     )
 
 
 def _restored(start: Plan, plan: Plan) -> dict[str, str]:
-    """New grids that are an old one over again: same land, class and use."""
+    """New grids that are an old one over again: the same land of the same village."""
     fresh = [key for key, cell in plan.cells.items() if cell.fresh]
     gone = [key for key in start.cells if key not in plan.cells]
     if not fresh or not gone:
@@ -96,13 +103,12 @@ def _restored(start: Plan, plan: Plan) -> dict[str, str]:
     return {
         fresh[i]: gone[j]
         for i, j, differs in zip(a.tolist(), b.tolist(), off.tolist(), strict=True)
-        if differs < _SAME and _told(plan, fresh[i]) == _told(start, gone[j])
+        if differs < _SAME and plan.cells[fresh[i]].village == start.cells[gone[j]].village
     }
 
 
-def _told(plan: Plan, key: str) -> tuple[str, str, str]:
-    cell = plan.cells[key]
-    return cell.village, cell.area_class, cell.land_use
+def _told(cell: Cell) -> tuple[str, str]:
+    return cell.area_class, cell.land_use
 
 
 def unit_codes(plan: Plan, opened: Sequence[str], used: Mapping[str, int]) -> dict[str, str]:

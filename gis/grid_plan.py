@@ -199,8 +199,6 @@ def _draw(plan: Plan, step: Step, number: int) -> Plan:
 
 def _describe(plan: Plan, step: Step, number: int) -> Plan:
     key, cell = step["grid"], plan.cell(step["grid"])
-    if not cell.fresh:
-        raise GridUnknown("只能填写新网格的属性", "Only grids the plan makes can be described", grid=key)
     told = replace(cell, area_class=step["area_class"], land_use=step["land_use"])
     return replace(plan, cells={**plan.cells, key: told})
 

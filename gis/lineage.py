@@ -15,7 +15,7 @@ import shapely
 from sqlalchemy import insert, select
 
 from gis.db import Connection
-from gis.tables import unit_grid_lineage
+from gis.tables import grid_plan, unit_grid_lineage
 
 LEAST: float = 1e-4
 """A smaller share of a grid's land is the rounding of its border, no descent."""
@@ -127,6 +127,17 @@ def relatives(tx: Connection, code: str) -> dict[str, list[dict[str, Any]]]:
         side, other = ("became", row.new_code) if row.old_code == code else ("came_of", row.old_code)
         told[side].append({"code": other, "share": row.share, "from": row.valid_from})
     return {side: sorted(some, key=lambda one: one["code"]) for side, some in told.items()}
+
+
+def described(tx: Connection, code: str) -> list[dict[str, Any]]:
+    """When published plans gave a grid another class or use: the day, ``before`` and ``after``, in order."""
+    c = grid_plan.c
+    rows = tx.execute(
+        select(c.valid_from, c.changes["described"][code])
+        .where(c.changes["described"].has_key(code), c.withdrawn_at.is_(None))
+        .order_by(c.valid_from, c.published_at)
+    )
+    return [{"from": day, **told} for day, told in rows]
 
 
 def record(tx: Connection, found: Sequence[Descent], day: date) -> None:

@@ -239,7 +239,8 @@ def villages(tx: Connection) -> Sequence[Any]:
 
 
 def grid(tx: Connection, code: str) -> dict[str, Any]:
-    """A unit grid: its village, duty grid, class, use, area in square metres, validity, GeoJSON geometry, descent.
+    """A unit grid: its village, duty grid, class, use, area in square metres, validity, GeoJSON geometry, descent,
+    and when it got another class or use.
 
     Raises ``NotFound``.
     """
@@ -264,4 +265,4 @@ def grid(tx: Connection, code: str) -> dict[str, Any]:
     ).first()
     if row is None:
         raise errors.NotFound(grid=code)
-    return dict(row._mapping) | lineage.relatives(tx, code)
+    return dict(row._mapping) | lineage.relatives(tx, code) | {"described": lineage.described(tx, code)}

@@ -65,11 +65,23 @@ def test_a_plan_is_drafted_by_two_seen_weighed_and_published(client, login):
     assert made["taken"] is False
     (listed,) = client.get("/api/grid-plans", headers=mine).json()["items"]
     assert (listed["id"], listed["state"], listed["opened"], listed["ended"]) == (made["id"], "waiting", 2, 1)
-    assert client.post(f"/api/grid-plan/{made['id']}/withdraw", headers=other).status_code == 204
+    assert client.post(f"/api/grid-plan/{made['id']}/withdraw", headers=other).json() == {"draft": ""}
     found = client.get("/api/grid-plan", headers=mine).json()
     assert (found["waiting"], len(found["draft"]["steps"])) == (None, len(steps))
-    sent = {"revision": found["draft"]["revision"], "day": today().isoformat()}
+    # Another draft beside it, which the first one's publishing changes the ground of.
+    aside = {**sent, "key": "aside-2", "name": "备选", "steps": [split], "revision": 0}
+    second = client.put("/api/grid-plan/draft", json=aside, headers=other).json()
+    assert [(one["key"], one["name"]) for one in second["drafts"]] == [("", "新路"), ("aside-2", "备选")]
+    sent = {"revision": found["draft"]["revision"], "day": today().isoformat(), "base": found["draft"]["base"]}
     assert client.post("/api/grid-plan/publish", json=sent, headers=mine).json()["taken"] is True
+    behind = {"draft": "aside-2", "revision": 1, "day": sent["day"], "base": second["draft"]["base"]}
+    refused = client.post("/api/grid-plan/publish", json=behind, headers=other)
+    assert (refused.status_code, refused.json()["code"]) == (409, "stale_draft")
+    told = client.get("/api/grid-plan", params={"draft": "aside-2"}, headers=other).json()
+    assert [one["problem"]["code"] for one in told["broken"]] == ["grid_unknown"]
+    gone = client.delete("/api/grid-plan/draft", params={"draft": "aside-2", "revision": 1}, headers=other)
+    assert gone.status_code == 204
+    assert client.get("/api/grid-plan", headers=mine).json()["drafts"] == []
     one = client.get(f"/api/grids/{grid['key']}", headers=mine).json()
     assert one["valid_to"] == today().isoformat()
     assert len(one["became"]) == 2

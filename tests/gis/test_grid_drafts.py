@@ -332,3 +332,53 @@ def test_a_suggested_regrouping_is_taken_into_the_draft_and_evens_the_load(tx: C
     now = grid_drafts.start_on(tx, today())
     assert {key: now.cells[key].duty for key in found.members} == dict(found.members)
     assert set(now.duties) == set(start.duties)
+
+
+def test_a_grid_that_stays_gets_another_class_on_the_day_and_cases_keep_theirs(tx: Connection) -> None:
+    code = busy(tx)
+    before = tx.execute(select(unit_grid.c.area_class, unit_grid.c.land_use).where(unit_grid.c.code == code)).one()
+    other = "C" if before.area_class != "C" else "A"
+    tx.execute(insert(case).values(row(1, unit_grid_code=code, area_class=before.area_class)))
+    told = {"step": "describe", "grid": code, "area_class": other, "land_use": "学校"}
+    found = draft(tx, told, day=today() + DAY)
+    out = grid_drafts.result(tx, found)
+    assert (list(out.opened), list(out.ended)) == ([], [])
+    assert dict(out.described) == {code: {"area_class": other, "land_use": "学校"}}
+    grid_drafts.publish(tx, found.revision, today() + DAY, "", editor())
+    now = select(unit_grid.c.area_class).where(unit_grid.c.code == code)
+    assert tx.execute(now).scalar_one() == before.area_class, "not before its day"
+    # Whoever drafts for that day sees it already.
+    assert grid_drafts.start_on(tx, today() + DAY).cells[code].area_class == other
+    assert grid_drafts.take(tx, today() + DAY) == 1
+    assert tx.execute(now).scalar_one() == other
+    assert Areas.load(tx, today() + DAY).at(*_spots(tx, code)[0]).area_class == other
+    assert tx.execute(select(case.c.area_class)).scalar_one() == before.area_class
+    (history,) = lineage.described(tx, code)
+    assert history == {
+        "from": today() + DAY,
+        "before": {"area_class": before.area_class, "land_use": before.land_use},
+        "after": {"area_class": other, "land_use": "学校"},
+    }
+
+
+def test_two_drafts_stand_beside_each_other_until_one_changes_the_others_grids(tx: Connection) -> None:
+    code = busy(tx)
+    split = split_of(tx, code)
+    first = draft(tx, split)
+    body = {"day": today().isoformat(), "steps": [split], "undone": [], "name": "东区"}
+    second = grid_drafts.save(tx, body, 0, editor("乙"), "b2")
+    assert [(one["key"], one["name"], one["by"]) for one in grid_drafts.every(tx)] == [
+        ("", "", "甲"),
+        ("b2", "东区", "乙"),
+    ]
+    grid_drafts.publish(tx, first.revision, today(), "", editor(), "", first.base)
+    # The other was looked at upon the old grids; its split has lost its grid and is named, not published.
+    with pytest.raises(errors.StaleDraft):
+        grid_drafts.publish(tx, second.revision, today(), "", editor("乙"), "b2", second.base)
+    again = grid_drafts.opened(tx, "b2")
+    assert [number for number, _ in again.found.broken] == [0]
+    with pytest.raises(errors.PlanFaulty), tx.begin_nested():
+        grid_drafts.publish(tx, again.revision, today(), "", editor("乙"), "b2", again.base)
+    assert [one["key"] for one in grid_drafts.every(tx)] == ["b2"]
+    grid_drafts.discard(tx, again.revision, "b2")
+    assert grid_drafts.every(tx) == []

@@ -19,6 +19,9 @@ export function word(family: string, code: string): string {
   return key in messages ? t(key as MessageKey) : code
 }
 
+/** Several names one after the other. */
+export const listed = (values: readonly string[]): string => values.join(language.value === 'zh' ? '、' : ', ')
+
 /** The language's half of a pair sent by the server. */
 export const pick = (two: Two | string | null | undefined): string =>
   typeof two === 'string' ? two : (two?.[language.value] ?? '')

@@ -38,4 +38,8 @@ export function day(now: Date, back = 0): string {
 const grouped = new Intl.NumberFormat('en-US')
 
 /** `12,345`; an em dash for a number the server does not have. */
+/** A figure that may be a mean: whole numbers grouped, others with as many digits as can be compared; a dash for none. */
+export const figure = (value: number | null | undefined): string =>
+  value === null || value === undefined ? '—' : Number.isInteger(value) ? count(value) : value.toFixed(value < 10 ? 2 : 1)
+
 export const count = (n: number | null | undefined): string => (n === null || n === undefined ? '—' : grouped.format(n))

@@ -1,5 +1,5 @@
 /** The events of a case in words. Pure apart from the language; names come from those who know them. */
-import { language, pick, t, word } from '../../shared/i18n'
+import { listed, pick, t, word } from '../../shared/i18n'
 import { fullTime, shortTime } from '../../shared/time'
 import type { CaseEvent, Two } from '../../shared/types'
 import type { CaseFile, Course, FieldType } from './types'
@@ -28,7 +28,6 @@ export function important(event: CaseEvent): boolean {
   return !MINOR.has(event.action)
 }
 
-const list = (values: readonly string[]): string => values.join(language.value === 'zh' ? '、' : ', ')
 const isTwo = (value: unknown): value is Two => typeof value === 'object' && value !== null && 'zh' in value && 'en' in value
 
 function value(type: FieldType | undefined, raw: unknown, names: Names, choices: Record<string, Two> | undefined): string {
@@ -37,7 +36,7 @@ function value(type: FieldType | undefined, raw: unknown, names: Names, choices:
     case 'department':
       return names.department(String(raw))
     case 'departments':
-      return list((raw as string[]).map(names.department))
+      return listed((raw as string[]).map(names.department))
     case 'choice':
       return pick(choices?.[String(raw)]) || word('choice', String(raw))
     case 'staff':
@@ -50,14 +49,14 @@ function value(type: FieldType | undefined, raw: unknown, names: Names, choices:
       return found ? found.closing || found.text : String(raw)
     }
     case 'scores':
-      return list(Object.entries(raw as Record<string, number>).map(([code, n]) => `${names.department(code)} ${t('case.points', { n })}`))
+      return listed(Object.entries(raw as Record<string, number>).map(([code, n]) => `${names.department(code)} ${t('case.points', { n })}`))
     case 'tags':
-      return list(raw as string[])
+      return listed(raw as string[])
     default:
       break
   }
   if (isTwo(raw)) return pick(raw)
-  if (Array.isArray(raw)) return list(raw.map((one) => value(undefined, one, names, undefined)))
+  if (Array.isArray(raw)) return listed(raw.map((one) => value(undefined, one, names, undefined)))
   if (typeof raw === 'object') return Object.entries(raw).map(([key, one]) => `${key} ${String(one)}`).join(' · ')
   return String(raw)
 }

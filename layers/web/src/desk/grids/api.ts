@@ -27,6 +27,8 @@ export interface UnitGrid {
   duty: string
   m2: number
   fresh: boolean
+  /** Stays, with another class or use. */
+  described: boolean
   /** Codes whose land it takes. */
   of: string[]
 }
@@ -59,12 +61,15 @@ export interface Published {
   opened: number
   ended: number
   regrouped: number
+  described: number
 }
 
 export type Shape = GeoJSON.Feature<GeoJSON.Polygon, { key: string }>
 
 export interface GridPlan {
-  draft: { revision: number; by: string; updated_at: string | null; steps: Step[]; undone: Step[] }
+  draft: { key: string; name: string; revision: number; base: number; by: string; updated_at: string | null; steps: Step[]; undone: Step[] }
+  /** The drafts there are: '' is the key of the first. */
+  drafts: { key: string; name: string; by: string; updated_at: string }[]
   day: string
   may_write: boolean
   grids: UnitGrid[]
@@ -118,6 +123,8 @@ export interface Suggestion extends Balance {
 }
 
 export interface DraftBody {
+  key: string
+  name: string
   day: string
   steps: Step[]
   undone: Step[]
@@ -127,14 +134,14 @@ export interface DraftBody {
 const at = encodeURIComponent
 
 export const gridsApi = {
-  plan: (day?: string) => get<GridPlan>(`/api/grid-plan${day ? `?day=${at(day)}` : ''}`),
+  plan: (draft: string) => get<GridPlan>(`/api/grid-plan?draft=${at(draft)}`),
   shapes: (day: string) => get<{ features: Shape[] }>(`/api/grid-plan/shapes?day=${at(day)}`).then((told) => told.features),
   save: (draft: DraftBody) => send<GridPlan>('PUT', '/api/grid-plan/draft', draft),
-  discard: (revision: number) => send<void>('DELETE', `/api/grid-plan/draft?revision=${revision}`),
-  publish: (revision: number, day: string, note: string) =>
-    send<{ id: string; day: string; taken: boolean }>('POST', '/api/grid-plan/publish', { revision, day, note }),
-  withdraw: (id: string) => send<void>('POST', `/api/grid-plan/${at(id)}/withdraw`),
+  discard: (draft: string, revision: number) => send<void>('DELETE', `/api/grid-plan/draft?draft=${at(draft)}&revision=${revision}`),
+  publish: ({ key, revision, base }: GridPlan['draft'], day: string, note: string) =>
+    send<{ id: string; day: string; taken: boolean }>('POST', '/api/grid-plan/publish', { draft: key, revision, base, day, note }),
+  withdraw: (id: string) => send<{ draft: string }>('POST', `/api/grid-plan/${at(id)}/withdraw`),
   plans: () => get<{ items: Published[] }>('/api/grid-plans').then((told) => told.items),
-  balance: () => get<PlanBalance>('/api/grid-plan/balance'),
-  suggestion: (village: string) => get<Suggestion>(`/api/grid-plan/suggestion${village ? `?village=${at(village)}` : ''}`),
+  balance: (draft: string) => get<PlanBalance>(`/api/grid-plan/balance?draft=${at(draft)}`),
+  suggestion: (draft: string, village: string) => get<Suggestion>(`/api/grid-plan/suggestion?draft=${at(draft)}${village ? `&village=${at(village)}` : ''}`),
 }

@@ -1,12 +1,18 @@
 export const grids = {
   'nav.grids': ['网格', 'Grids'],
 
+  'grids.draft': ['草稿', 'Draft'],
+  'grids.draft.first': ['共用草稿', 'Common draft'],
+  'grids.draft.new': ['另起草稿…', 'New draft…'],
+  'grids.draft.ask': ['现在的草稿保持原样，随时可以再打开。新草稿叫什么？', 'The present draft stays as it is and can be opened again at any time. What is the new one called?'],
+  'grids.draft.name': ['1 至 60 个字', '1 to 60 characters'],
+  'grids.draft.begin': ['起草', 'Begin'],
   'grids.day': ['方案生效日期', 'In force from'],
   'grids.undo': ['撤销', 'Undo'],
   'grids.redo': ['重做', 'Redo'],
   'grids.cancel': ['取消', 'Cancel'],
   'grids.saving': ['保存中…', 'Saving…'],
-  'grids.saved': ['草稿 {n} 步 · {by} {at} 保存', 'Draft of {n} steps · saved by {by}, {at}'],
+  'grids.saved': ['草稿 {n} 步 · {by} {at} 保存', 'Draft, steps: {n} · saved by {by}, {at}'],
   'grids.nodraft': ['没有草稿，显示生效日期的网格', 'No draft: these are the grids of that day'],
   'grids.discard': ['放弃草稿', 'Discard draft'],
   'grids.discard.sure': ['放弃草稿的 {n} 步？别人的修改也会一起放弃，且不能恢复。', 'Discard the {n} steps of the draft? Those of others go too, for good.'],
@@ -67,6 +73,7 @@ export const grids = {
   'grids.new': ['新', 'new'],
   'grids.of': ['新，原 {codes}', 'new, of {codes}'],
   'grids.moved': ['改归组', 'regrouped'],
+  'grids.described': ['改类别', 'class changed'],
 
   'grids.fault.duty_apart': ['责任网格不连片', 'A duty grid is in pieces'],
   'grids.fault.grid_loose': ['网格没有责任网格', 'Grids without a duty grid'],
@@ -95,7 +102,7 @@ export const grids = {
 
   'grids.publish': ['发布网格方案', 'Publish the grid plan'],
   'grids.publish.open': ['发布…', 'Publish…'],
-  'grids.publish.what': ['撤销 {ended} 个网格，新设 {fresh} 个，改归组 {regrouped} 个。', '{ended} grids end, {fresh} begin, {regrouped} change their duty grid.'],
+  'grids.publish.what': ['撤销 {ended} 个网格，新设 {fresh} 个，改归组 {regrouped} 个，改类别 {described} 个。', '{ended} grids end, {fresh} begin, {regrouped} change their duty grid, {described} their class.'],
   'grids.publish.concerns': ['撤销的网格里有 {cases} 件在办案件（保持原网格和原办理人，不随之移动）和 {components} 个部件（到日改归新网格）。', 'In the grids that end lie {cases} open cases (they keep their grid and their people) and {components} components (they go to the new grids on the day).'],
   'grids.publish.inspectors': ['责任网格撤销涉及：{names}。', 'Their duty grid ends: {names}.'],
   'grids.publish.note': ['为什么调整', 'Why'],
@@ -108,5 +115,5 @@ export const grids = {
   'grids.state.taken': ['已生效', 'in force'],
   'grids.state.withdrawn': ['已撤回', 'withdrawn'],
   'grids.withdraw': ['撤回', 'Withdraw'],
-  'grids.withdraw.sure': ['撤回 {day} 生效的方案？没有其他草稿时，它的步骤会回到草稿。已公布的编码不再使用。', 'Withdraw the plan for {day}? Its steps become the draft again if there is none. Its codes stay used.'],
+  'grids.withdraw.sure': ['撤回 {day} 生效的方案？它的步骤会成为草稿。已公布的编码不再使用。', 'Withdraw the plan for {day}? Its steps become a draft again. Its codes stay used.'],
 } as const satisfies Record<string, readonly [string, string]>
