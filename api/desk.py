@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api import case_export, case_views, live
+from api import case_export, case_views, downloads, live
 from api.access import Filtered, Throttle, Tx, allow
 from api.cases import Act, take_step
 from gis import case_tasks, db, definitions, errors, people, saved_filters, search, todo
@@ -217,12 +217,9 @@ def export(
     query = urlencode(wanted.query(), safe=",:")
     address = f"{request.base_url}desk/cases?{query or 'status=all'}"
     note = case_export.Note(f"{caller.name}（{caller.username}）", now, query, address, language)
-    write = case_export.as_xlsx if form == "xlsx" else case_export.as_csv
     chosen = [case_export.COLUMNS[name] for name in dict.fromkeys(names)]
-    kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" if form == "xlsx" else "text/csv"
-    name = f"wangge-cases-{now.astimezone(search.ZONE):%Y%m%d-%H%M}.{form}"
-    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return StreamingResponse(write(chosen, _pages(caller, wanted, now), note), media_type=kind, headers=headers)
+    stem = f"wangge-cases-{now.astimezone(search.ZONE):%Y%m%d-%H%M}"
+    return downloads.table(chosen, _pages(caller, wanted, now), note, form, stem)
 
 
 def _pages(caller: Caller, wanted: CaseFilter, now: datetime) -> Iterator[Sequence[dict[str, Any]]]:

@@ -1,19 +1,16 @@
 """Routes that select features by place and filter: a page, figures, a file; and layers as a GeoPackage."""
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from api import case_export
+from api import case_export, downloads
 from api.access import Filtered, Throttle, Tx, allow
 from gis import db, errors, features, people, register
 from gis.feature_sources import TYPES, source
@@ -22,7 +19,7 @@ from gis.map_layers import Layer
 from gis.people import Caller
 from gis.search import ZONE
 from gis.selection_area import Area, area
-from layers import geopackage, sheets
+from layers import geopackage
 
 router = APIRouter(tags=["selection"])
 
@@ -130,16 +127,14 @@ def download(
     _admit(caller, [of], now, {"format": form, **told})
     stem = f"wangge-{of.layer.code}-{now.astimezone(ZONE):%Y%m%d-%H%M}"
     if form == "gpkg":
-        return _file(_geopackage(caller, [of], now, language, told), geopackage.MEDIA_TYPE, f"{stem}.gpkg")
+        return downloads.file(_geopackage(caller, [of], now, language, told), geopackage.MEDIA_TYPE, f"{stem}.gpkg")
     if form == "geojson":
-        return _file(_geojson(_pages(caller, of, now)), "application/geo+json", f"{stem}.geojson")
+        return downloads.file(_geojson(_pages(caller, of, now)), "application/geo+json", f"{stem}.geojson")
     made_by = f"{caller.name}（{caller.username}）"
     query = "" if told == {"geometry": None, "filter": {}} else json.dumps(told, ensure_ascii=False)[:2000]
     name = (of.layer.name["zh"], of.layer.name["en"])
     note = case_export.Note(made_by, now, query, "", language, name)
-    return _file(
-        case_export.as_xlsx(_columns(of.layer), _items(caller, of, now), note), sheets.MEDIA_TYPE, f"{stem}.xlsx"
-    )
+    return downloads.table(_columns(of.layer), _items(caller, of, now), note, form, stem)
 
 
 @router.get("/api/maps/geopackage", response_class=StreamingResponse)
@@ -158,7 +153,7 @@ def layers_as_geopackage(
     _admit(caller, asked, now, {"format": "gpkg", "filter": wanted.query()})
     told = {"filter": wanted.query()} if wanted.query() else {}
     name = f"wangge-{town['code']}-{now.astimezone(ZONE):%Y%m%d-%H%M}.gpkg"
-    return _file(_geopackage(caller, asked, now, language, told), geopackage.MEDIA_TYPE, name)
+    return downloads.file(_geopackage(caller, asked, now, language, told), geopackage.MEDIA_TYPE, name)
 
 
 def as_geojson(one: Feature) -> dict[str, Any]:
@@ -205,20 +200,21 @@ def _items(caller: Caller, of: Asked, now: datetime) -> Iterator[Sequence[dict[s
 
 
 def _columns(of: Layer) -> list[case_export.Column]:
-    def cell(name: str) -> Any:
-        return lambda item, language: _cell(item[name], language)
+    def told(name: str) -> Any:
+        return lambda item, language: cell(item[name], language)
 
     def ordinate(i: int) -> Any:
         return lambda item, _: item["$"]["coordinates"][i] if item["$"].get("type") == "Point" else ""
 
-    found = [case_export.Column((words["zh"], words["en"]), cell(name)) for name, words in of.features.items()]
+    found = [case_export.Column((words["zh"], words["en"]), told(name)) for name, words in of.features.items()]
     return [
         *found,
         *(case_export.Column(w, ordinate(i)) for i, w in enumerate((("经度", "Longitude"), ("纬度", "Latitude")))),
     ]
 
 
-def _cell(value: Any, language: str) -> case_export.Cell:
+def cell(value: Any, language: str) -> case_export.Cell:
+    """A property as a cell of a table: moments in the town's time, to the second."""
     if isinstance(value, bool):
         return ("是" if value else "否") if language == "zh" else ("yes" if value else "no")
     if isinstance(value, datetime):
@@ -229,21 +225,9 @@ def _cell(value: Any, language: str) -> case_export.Cell:
 def _geopackage(
     caller: Caller, every: Sequence[Asked], now: datetime, language: str, told: Mapping[str, Any]
 ) -> Iterator[bytes]:
-    """The file, made before anything is sent, in pieces; it is gone when the last has been taken."""
     made = f"{caller.name}（{caller.username}） {now.astimezone(ZONE):%Y-%m-%d %H:%M:%S}"
     about = f"{made} {json.dumps(told, ensure_ascii=False)}" if told else made
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="wangge-gpkg-", ignore_cleanup_errors=True))
-        path = Path(folder) / "layers.gpkg"
-        geopackage.save(path, [_table(caller, of, now, language, about) for of in every])
-        file = stack.enter_context(path.open("rb"))
-        return _pieces(file, stack.pop_all())
-
-
-def _pieces(file: BinaryIO, held: ExitStack) -> Iterator[bytes]:
-    with held:
-        while piece := file.read(1 << 18):
-            yield piece
+    return downloads.package([_table(caller, of, now, language, about) for of in every])
 
 
 def _table(caller: Caller, of: Asked, now: datetime, language: str, about: str) -> geopackage.Table:
@@ -260,8 +244,3 @@ def _table(caller: Caller, of: Asked, now: datetime, language: str, about: str) 
         by if by in layer.features else "",
         _pages(caller, of, now, wkb=True),
     )
-
-
-def _file(body: Iterator[bytes], kind: str, name: str) -> StreamingResponse:
-    headers = {"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"}
-    return StreamingResponse(body, media_type=kind, headers=headers)

@@ -1,16 +1,33 @@
 """Routes of what positions come to: histories, replay, coverage, GPX, and the record of who looked at whom."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import Annotated, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Body, Query, Response
+import orjson
+from fastapi import APIRouter, Body, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 
+from api import case_export, downloads
 from api.access import Day, Tx, allow, aware
-from gis import errors, gpx, patrol, people, track_intake, track_looks, track_replay, track_rules
+from api.selection import as_geojson, cell
+from gis import (
+    db,
+    errors,
+    features,
+    gpx,
+    patrol,
+    patrol_features,
+    people,
+    track_intake,
+    track_looks,
+    track_replay,
+    track_rules,
+)
 from gis.people import Caller
+from layers import geopackage
 
 router = APIRouter(tags=["tracks"])
 
@@ -25,7 +42,7 @@ def rule(caller: Annotated[Caller, allow("case.view")], tx: Tx) -> dict[str, Any
     found = track_rules.in_force(tx)
     return {
         "purpose": {"zh": found.purpose[0], "en": found.purpose[1]},
-        "reasons": [{"code": code, "zh": zh, "en": en} for code, (zh, en) in found.reasons.items()],
+        "reasons": _reasons(tx),
         "keeping": asdict(found.keeping),
     }
 
@@ -36,18 +53,91 @@ def persons(caller: Annotated[Caller, allow("track.view")], tx: Tx, day: Day) ->
     return {"items": [dict(row._mapping) for row in track_looks.people(tx, caller, day)]}
 
 
+def _asked(
+    person: UUID | None = None,
+    text: Annotated[str, Query(max_length=100, description="part of either one's name")] = "",
+    why: Why = "",
+    since: Day | None = None,
+    until: Day | None = None,
+) -> track_looks.Asked:
+    """Which looks, as a query says it."""
+    return track_looks.Asked(person, text.strip(), why, since, until)
+
+
+Asked = Annotated[track_looks.Asked, Depends(_asked)]
+
+
 @router.get("/api/tracks/looks")
 def looks(
-    caller: Annotated[Caller, allow("audit.view")], tx: Tx, person: UUID | None = None, limit: int = Query(200, le=1000)
+    caller: Annotated[Caller, allow("audit.view")],
+    tx: Tx,
+    asked: Asked,
+    before: Annotated[int | None, Query(ge=1, lt=2**63)] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> dict[str, Any]:
-    """Who looked at whose track, the newest first."""
-    return {"items": [_look(row) for row in track_looks.looks(tx, person, limit)]}
+    """Who looked at whose track, the newest first; ``next`` goes on (``before``). ``reasons`` are those of today."""
+    rows = track_looks.looks(tx, asked, before, limit + 1)
+    following = rows[limit - 1].id if len(rows) > limit else None
+    return {"items": [_look(row) for row in rows[:limit]], "next": following, "reasons": _reasons(tx)}
+
+
+@router.get("/api/tracks/looks/file", response_class=StreamingResponse)
+def looks_file(
+    caller: Annotated[Caller, allow("audit.view")],
+    tx: Tx,
+    asked: Asked,
+    form: Annotated[Literal["xlsx", "csv"], Query(alias="format")] = "xlsx",
+    language: Literal["zh", "en"] = "zh",
+) -> StreamingResponse:
+    """The same as a file, at most 100,000 looks (``export_too_large``); in the audit."""
+    rows = track_looks.looks(tx, asked, limit=_LOOKS_MOST + 1)
+    fits = len(rows) <= _LOOKS_MOST
+    told = {name: str(value) for name, value in asdict(asked).items() if value}
+    detail = {"filter": told, "format": form, "count": len(rows)}
+    people.record(tx, caller.id, caller.name, "export.looks", "ok" if fits else "refused", detail)
+    if not fits:
+        raise errors.ExportTooLarge(count=len(rows), most=_LOOKS_MOST)
+    now, query = datetime.now(UTC), "&".join(f"{name}={value}" for name, value in told.items())
+    note = case_export.Note(f"{caller.name}（{caller.username}）", now, query, "", language, ("足迹查看", "Looks"))
+    named = {one["code"]: (one["zh"], one["en"]) for one in _reasons(tx)} | {track_looks.OWN: ("本人", "Own")}
+
+    def of(name: str) -> Callable[[Mapping[str, Any], str], case_export.Cell]:
+        words = {"why": named, "what": _WHAT, "exact": _HOW}.get(name, {})
+        return lambda item, language: cell(words.get(item[name], (item[name],) * 2)[language != "zh"], language)
+
+    columns = [case_export.Column(words, of(name)) for name, words in _LOOK_COLUMNS.items()]
+    return downloads.table(columns, [[_look(row) for row in rows]], note, form, f"wangge-looks-{now:%Y%m%d-%H%M}")
+
+
+_LOOKS_MOST = 100_000
+_LOOK_COLUMNS: Final = {
+    "at": ("查看时间", "Looked at"),
+    "actor": ("查看人", "Who"),
+    "name": ("被查看人", "At whom"),
+    "day": ("足迹日期", "Day of the track"),
+    "what": ("方式", "How"),
+    "why": ("事由", "Why"),
+    "note": ("备注", "Note"),
+    "exact": ("精度", "Exactness"),
+}
+_WHAT: Final = {
+    "history": ("看足迹", "History"),
+    "replay": ("回放", "Replay"),
+    "gpx": ("导出 GPX", "GPX out"),
+    "import": ("导入 GPX", "GPX in"),
+}
+_HOW: Final = {True: ("精确", "Exact"), False: ("方格", "Cells")}
+
+
+def _reasons(tx: db.Connection) -> list[dict[str, str]]:
+    return [{"code": code, "zh": zh, "en": en} for code, (zh, en) in track_rules.in_force(tx).reasons.items()]
 
 
 @router.get("/api/tracks/mine/looks")
 def looks_at_me(caller: Annotated[Caller, allow("position.send")], tx: Tx) -> dict[str, Any]:
     """Who looked at my track."""
-    return {"items": [_look(row) for row in track_looks.looks(tx, caller.id)]}
+    rows = track_looks.looks(tx, track_looks.Asked(caller.id))
+    return {"items": [_look(row) for row in rows], "reasons": _reasons(tx)}
 
 
 def _look(row: Any) -> dict[str, Any]:
@@ -112,9 +202,69 @@ def coverage(
     until: Day,
 ) -> dict[str, Any]:
     """What was seen of every unit grid and duty grid, the longest unvisited first."""
+    return asdict(_covered(tx, caller, since, until))
+
+
+def _covered(tx: db.Connection, caller: Caller, since: date, until: date) -> patrol.Covered:
     if not timedelta(0) <= until - since <= _LONGEST:
         raise errors.SpanRefused(since=since.isoformat(), until=until.isoformat(), longest_days=_LONGEST.days)
-    return asdict(patrol.coverage(tx, caller.scope, since, until))
+    return patrol.coverage(tx, caller.scope, since, until)
+
+
+@router.get("/api/coverage/file", response_class=StreamingResponse)
+def coverage_file(
+    caller: Annotated[Caller, allow("export.make")],
+    tx: Tx,
+    since: Day,
+    until: Day,
+    by: Literal["grid", "duty"] = "grid",
+    state: Literal["", "visited", "seen", "unvisited", "unknown"] = "",
+    form: Annotated[Literal["xlsx", "csv", "geojson", "gpkg"], Query(alias="format")] = "xlsx",
+    language: Literal["zh", "en"] = "zh",
+) -> StreamingResponse:
+    """The coverage as a file that says who made it, when and of what: the unit grids or duty grids of a state, or all.
+
+    A GeoPackage holds both kinds. It needs ``statistics.view`` as the coverage does, and is in the audit.
+    """
+    caller.may("statistics.view")
+    covered = _covered(tx, caller, since, until)
+    now = datetime.now(UTC)
+    told = {"since": since.isoformat(), "until": until.isoformat(), "by": by, "state": state}
+    people.record(tx, caller.id, caller.name, "export.coverage", "ok", {**told, "format": form})
+    stem = f"wangge-coverage-{by}-{since:%Y%m%d}-{until:%Y%m%d}"
+
+    def found(kind: str, *, wkb: bool = False) -> list[features.Feature]:
+        return patrol_features.features(tx, covered, kind, until, state, language, wkb=wkb)
+
+    query = "&".join(f"{name}={value}" for name, value in told.items() if value)
+    note = case_export.Note(f"{caller.name}（{caller.username}）", now, query, "", language, ("巡查覆盖", "Coverage"))
+    about = dict(note.lines(0)[:3])
+    if form == "gpkg":
+        tables = [_coverage_table(kind, found(kind, wkb=True), language, about) for kind in ("grid", "duty")]
+        return downloads.file(downloads.package(tables), geopackage.MEDIA_TYPE, f"{stem}.gpkg")
+    rows = found(by)
+    if form == "geojson":
+        body = {"type": "FeatureCollection", "about": about, "features": [as_geojson(one) for one in rows]}
+        return downloads.file(iter([orjson.dumps(body)]), "application/geo+json", f"{stem}.geojson")
+    columns = [case_export.Column(words, _cell_of(name)) for name, (_, words) in patrol_features.FIELDS.items()]
+    return downloads.table(columns, [[one.properties for one in rows]], note, form, stem)
+
+
+def _cell_of(name: str) -> Callable[[Mapping[str, Any], str], case_export.Cell]:
+    return lambda item, language: cell(item[name], language)
+
+
+def _coverage_table(
+    kind: str, found: Sequence[features.Feature], language: str, about: Mapping[str, str]
+) -> geopackage.Table:
+    title = {
+        "grid": ("单元网格巡查覆盖", "Coverage of unit grids"),
+        "duty": ("责任网格巡查覆盖", "Coverage of duty grids"),
+    }
+    fields = [(name, of, words[language != "zh"]) for name, (of, words) in patrol_features.FIELDS.items()]
+    name = title[kind][language != "zh"]
+    said = "; ".join(f"{head} {text}" for head, text in about.items())
+    return geopackage.Table(f"coverage_{kind}", name, said, "polygon", fields, [("", name, "#8fa3b5")], "", [found])
 
 
 @router.get("/api/replay")

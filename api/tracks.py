@@ -1,6 +1,7 @@
 """Routes of positions: batches in, live positions out."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.access import Gate, Tx, allow
-from gis import db, geometry, track_intake, tracks
+from gis import db, errors, geometry, track_intake, tracks
 from gis.people import Caller
 from gis.track_intake import Batch, Fix
 
@@ -36,6 +37,8 @@ class SentBatch(BaseModel):
 
     device: str = Field(min_length=1, max_length=100)
     crs: str = Field(geometry.STORED, max_length=30)
+    # What the clock that dated the fixes says now, as the batch is sent.
+    sent_at: AwareDatetime | None = None
     fixes: list[SentFix] = Field(min_length=1, max_length=MOST)
 
 
@@ -50,24 +53,29 @@ _SENT = {"requestBody": {"required": True, "content": {"application/json": {"sch
 async def record(request: Request, caller: Annotated[Caller, allow("position.send")], gate: Gate) -> dict[str, Any]:
     """Take in a batch; answered after the commit. Everything up to ``acked_seq`` may be forgotten by the device."""
     assert caller.id is not None  # whoever holds a permission by login has an id
-    return await run_in_threadpool(_take, await request.body(), caller.id)
+    came = datetime.now(UTC)  # before the body: a slow way must not pass for a clock that is behind
+    return await run_in_threadpool(_take, await request.body(), caller.id, came)
 
 
-def _take(body: bytes, inspector_id: UUID) -> dict[str, Any]:
+def _take(body: bytes, inspector_id: UUID, came: datetime) -> dict[str, Any]:
     try:
-        device, crs, batch = _quickly(body)
+        device, crs, batch, sent_at = _quickly(body)
     except _NotPlain:
-        device, crs, batch = _thoroughly(body)
+        device, crs, batch, sent_at = _thoroughly(body)
+    taken = (inspector_id, device, crs, batch, came, sent_at)
     try:
-        with db.transaction() as tx:
-            ack = track_intake.take(tx, inspector_id, device, crs, batch, fresh=True)
-    except track_intake.AlreadyKnown:
-        with db.transaction() as tx:
-            ack = track_intake.take(tx, inspector_id, device, crs, batch, fresh=False)
+        try:
+            with db.transaction() as tx:
+                ack = track_intake.take(tx, *taken, fresh=True)
+        except track_intake.NotPlain:
+            with db.transaction() as tx:
+                ack = track_intake.take(tx, *taken, fresh=False)
+    except errors.StaleCase as lost:  # a lock, a race: no case was in it, and the phone only has to send again
+        raise errors.Unavailable(zh="服务繁忙，请稍后再试", en="The service is busy; try again") from lost
     return ack._asdict()
 
 
-def _quickly(body: bytes) -> tuple[str, str, Batch]:
+def _quickly(body: bytes) -> tuple[str, str, Batch, datetime | None]:
     """A batch in the form phones send it: the same as ``_thoroughly`` in a tenth of the time, or ``_NotPlain``."""
     try:
         sent = orjson.loads(body)
@@ -75,7 +83,8 @@ def _quickly(body: bytes) -> tuple[str, str, Batch]:
         seqs, ats = [fix["seq"] for fix in fixes], [fix["at"] for fix in fixes]
         places = [fix["lon"] for fix in fixes], [fix["lat"] for fix in fixes]
         accuracies = [fix.get("accuracy_m") for fix in fixes]
-        times = _times(ats)
+        times, sent_at = _times(ats), sent.get("sent_at")
+        spoke = None if sent_at is None else track_intake.moment(int(_times([sent_at])[0]))
         plain = (
             (type(device), type(crs)) == (str, str)
             and 0 < len(device) <= 100
@@ -83,17 +92,20 @@ def _quickly(body: bytes) -> tuple[str, str, Batch]:
             and 0 < len(fixes) <= MOST
             and set(map(type, seqs)) == {int}
             and 0 <= min(seqs) <= max(seqs) < 1 << 63
+            and times.min() >= _YEAR_1
             and {kind for place in places for kind in map(type, place)} <= {int, float}
             and set(map(type, accuracies)) <= {int, float, type(None)}
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _NotPlain from error
     if not plain:
         raise _NotPlain
     numbers = [np.array(column, np.float64) for column in (*places, accuracies)]  # None becomes NaN
-    return device, crs, Batch(np.array(seqs, np.int64), times, *numbers)
+    return device, crs, Batch(np.array(seqs, np.int64), times, *numbers), spoke
 
 
+#: Earlier there is no calendar here, though there is in numpy.
+_YEAR_1 = track_intake.micros(datetime.min.replace(tzinfo=UTC))
 #: Where a phone's moments, such as 2026-11-20T04:00:05.250Z, have no digit.
 _MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
 _DIGITS = [place for place in range(24) if place not in _MARKS]
@@ -115,14 +127,15 @@ def _times(ats: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
     return np.array([at[:-1] for at in ats], "datetime64[us]").astype(np.int64)  # a month 13 is a ValueError
 
 
-def _thoroughly(body: bytes) -> tuple[str, str, Batch]:
+def _thoroughly(body: bytes) -> tuple[str, str, Batch, datetime | None]:
     """Any batch that fits the model. Raises ``RequestValidationError`` naming what does not."""
     try:
         sent = SentBatch.model_validate_json(body)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False)
         raise RequestValidationError([fault | {"loc": ("body", *fault["loc"])} for fault in faults]) from error
-    return sent.device, sent.crs, Batch.of([Fix(f.seq, f.at, f.lon, f.lat, f.accuracy_m) for f in sent.fixes])
+    fixes = [Fix(f.seq, f.at, f.lon, f.lat, f.accuracy_m) for f in sent.fixes]
+    return sent.device, sent.crs, Batch.of(fixes), sent.sent_at
 
 
 @router.get("/api/positions/live")

@@ -52,21 +52,27 @@ def transaction(of: Engine | None = None) -> Iterator[Connection]:
         with (of or engine()).begin() as tx:
             yield tx
     except DBAPIError as error:
-        raise _translate(error) from error
+        raise _translate(error, error.orig, lost=error.connection_invalidated) from error
+    except psycopg.Error as error:  # of a COPY, which goes past SQLAlchemy
+        raise _translate(error, error, lost=isinstance(error, psycopg.OperationalError)) from error
     except TimeoutError as error:
         raise errors.Unavailable("服务繁忙，请稍后再试", "The service is busy; try again") from error
 
 
-def _translate(error: DBAPIError) -> Exception:
+def _translate(error: Exception, said: BaseException | None, *, lost: bool) -> Exception:
     """The problem that a refusal of the database means; what is no problem of ours stays what it is."""
-    state = getattr(error.orig, "sqlstate", None) or ""
+    state = getattr(said, "sqlstate", None) or ""
     if state in ("55P03", "40P01", "40001"):  # a lock held too long, a deadlock, a lost race
         return errors.StaleCase()
     if state == "57014":  # query_canceled by the statement timeout
         return errors.Unavailable(zh="查询超时，请缩小范围", en="The query took too long; narrow it down")
     if state[:2] == "22" or isinstance(error, DataError):  # a value no column of that type can hold
-        return errors.Malformed(why=str(error.orig)[:200])
-    if error.connection_invalidated or not state or state[:2] in ("08", "53", "57"):
+        return errors.Malformed(why=str(said)[:200])
+    if state == "53100":
+        return errors.Unavailable(
+            zh="服务器磁盘已满，请联系管理员", en="The server's disk is full; tell the administrator"
+        )
+    if lost or not state or state[:2] in ("08", "53", "57"):
         return errors.Unavailable()
     return error
 

@@ -88,6 +88,10 @@ GridOverlap = _problem("GridOverlap", "grid_overlap", 422, "单元网格重叠",
 GridGap = _problem("GridGap", "grid_gap", 422, "单元网格之间有缝隙", "There are gaps between unit grids")
 NotCovered = _problem("NotCovered", "not_covered", 422, "位置没有对应的单元网格", "No unit grid covers the place")
 FixTime = _problem("FixTime", "fix_time", 422, "定位时间不可信", "The time of the fix is not plausible")
+ClockOff = _problem(
+    "ClockOff", "clock_off", 422, "手机时钟差得太远，无法校正", "The device's clock is too far off to be put right"
+)
+FixRefused = _problem("FixRefused", "fix_refused", 422, "数据库拒收这个定位", "The database refused the fix")
 
 # Tracks
 ReasonUnknown = _problem(

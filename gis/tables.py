@@ -859,6 +859,7 @@ position = Table(
     Column("accuracy_m", Double),
     Column("crs", Text, nullable=False, server_default="EPSG:4490", comment="coordinate system it was sent in"),
     _now("received_at"),
+    Column("clock_s", Integer, comment="added to the device's own moment; null: nothing"),
     Index(None, "inspector_id", "at"),
     postgresql_partition_by="RANGE (at)",
 )

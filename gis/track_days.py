@@ -3,7 +3,8 @@
 Works from the raw fixes every time, so that what comes late is in it. Who may see it is decided by gis.track_looks.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import cached_property
@@ -20,7 +21,7 @@ from gis.areas import Areas, areas
 from gis.db import Connection
 from gis.tables import position, quarantine, shift, staff_role
 from gis.track_cleaning import Track
-from gis.track_intake import ZONE
+from gis.track_intake import ZONE, quarantined_seq
 from gis.track_paths import Walked
 from gis.track_rules import TrackRule
 
@@ -57,13 +58,17 @@ class Duty:
 
 @dataclass(frozen=True)
 class Day:
-    """One person's cleaned day. ``coarse``: the exact fixes are gone, what is left are cells."""
+    """One person's cleaned day. ``coarse``: the exact fixes are gone, what is left are cells.
+
+    ``clocks``: fixes whose moments were put right, by (device, seconds added).
+    """
 
     track: Track
     devices: tuple[str, ...]
     reason: NDArray[np.int8]
     path: Walked
     coarse: bool
+    clocks: Mapping[tuple[str, int], int]
 
     @cached_property
     def marks(self) -> dict[str, int]:
@@ -100,18 +105,20 @@ def read(tx: Connection, inspector_id: UUID, rule: TrackRule, since: datetime, u
             position.c.lat,
             position.c.accuracy_m,
             position.c.crs,
+            position.c.clock_s,
         ).where(position.c.inspector_id == inspector_id, position.c["at"] >= since, position.c["at"] < until)
     ).all()
     devices = tuple(sorted({row.device for row in rows}))
     number = {device: i for i, device in enumerate(devices)}
-    columns: Any = list(zip(*rows, strict=True)) if rows else [[]] * 8
-    device, seq, at, received, lon, lat, accuracy, systems = columns
+    columns: Any = list(zip(*rows, strict=True)) if rows else [[]] * 9
+    device, seq, at, received, lon, lat, accuracy, systems, clocks = columns
     numbers = [number[one] for one in device]
     track = Track.of(numbers, seq, at, received, lon, lat, np.array(accuracy, np.float64))
     coarse = any(crs.startswith(COARSE) for crs in systems)
     # Cells are no fixes: what was judged before they were made coarse stands.
     reason = np.zeros(len(track), np.int8) if coarse else track_cleaning.mark(track, rule.cleaning)
-    return Day(track, devices, reason, track_paths.walked(track, reason, rule.path), coarse)
+    righted = Counter((one, by) for one, by in zip(device, clocks, strict=True) if by)
+    return Day(track, devices, reason, track_paths.walked(track, reason, rule.path), coarse, righted)
 
 
 def duty(tx: Connection, inspector_id: UUID, day: date, now: datetime) -> Duty:
@@ -215,7 +222,7 @@ def _still(
         position.c["at"] >= begin - _BEFORE,
         position.c["at"] < end + _BEFORE,
     )
-    seq = quarantine.c.payload["seq"].as_integer()
+    seq = quarantined_seq()
     aside = select(seq).where(
         quarantine.c.kind == "position",
         quarantine.c.source == f"position/{inspector_id}/{device}",

@@ -1,11 +1,13 @@
 """Taking in fixes: a batch is checked, kept as it came, and only then acknowledged. Knows no cleaning, draws no lines.
 
 Fixes are keyed by (inspector, device, sequence, time); what cannot be a fix goes to quarantine with its reason. A new
-batch is written by one binary COPY; one that is known in part, by an insert that leaves out what is known.
+batch is written by one binary COPY; one that is known in part, or that the database refuses in part, by inserts that
+leave out what is known and set aside what is refused. A device whose clock is off has its moments put right by what it
+says the time is when it sends.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -13,14 +15,29 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg.errors import UniqueViolation
-from sqlalchemy import ARRAY, BigInteger, DateTime, Double, Uuid, bindparam, func, insert, select, true
+from psycopg.errors import DataError, IntegrityError
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Double,
+    Integer,
+    Uuid,
+    bindparam,
+    cast,
+    func,
+    insert,
+    select,
+    true,
+)
 from sqlalchemy import case as when
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import DBAPIError
 
 from gis.areas import areas
 from gis.db import Connection, raw
-from gis.errors import FixTime, Malformed, NotCovered, NullIsland, WrongCrs
+from gis.errors import ClockOff, FixRefused, FixTime, Malformed, NotCovered, NullIsland, WrongCrs
 from gis.geometry import PROBLEM, Floats, to_4490
 from gis.tables import patrol_day, position, position_live, quarantine
 
@@ -28,15 +45,22 @@ ZONE = ZoneInfo("Asia/Shanghai")
 
 #: A clock may run ahead of ours by this much; and a fix older than this cannot come from a phone in use.
 AHEAD, OLDEST = timedelta(seconds=60), timedelta(days=400)
+#: A device's clock is believed when it is off by no more than ``AHEAD``, and put right up to ``OFF_MOST``: further off
+#: no secured connection comes about, so that what says so is broken. What it was put right by before stands while the
+#: new finding is this near to it: the way of a batch takes its time, and a track must not shake with it.
+OFF_MOST, OFF_SAME, OFF_REMEMBERED = timedelta(days=30), timedelta(seconds=30), timedelta(days=2)
+#: Off by less than this, a batch has nothing to do with a wrong clock even when it was long on its way.
+OFF_NOTHING = timedelta(seconds=20)
 #: Days this young get a partition of their own when the first fix arrives; older stragglers share the default one.
 OWN_PARTITION = timedelta(days=14)
 
 _MICRO: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_2000: Final = 946_684_800 * _MICRO
 
 
-class AlreadyKnown(Exception):
-    """Some fix of a batch thought new is in the table: the transaction is lost, the batch is not."""
+class NotPlain(Exception):
+    """Some fix of a batch thought new is known, or refused by the table: the transaction is lost, the batch is not."""
 
 
 class Fix(NamedTuple):
@@ -56,6 +80,8 @@ class Ack(NamedTuple):
     accepted: int
     duplicates: int
     quarantined: int
+    #: Seconds added to the moments of the batch, because the device's clock was behind (below 0: ahead).
+    clock_s: int = 0
 
 
 @dataclass(frozen=True)
@@ -81,7 +107,7 @@ class Batch:
             np.array([np.nan if fix.accuracy_m is None else fix.accuracy_m for fix in fixes], np.float64),
         )
 
-    def part(self, chosen: NDArray[Any]) -> "Batch":
+    def part(self, chosen: NDArray[Any] | slice) -> "Batch":
         """Some of the fixes."""
         return Batch(self.seq[chosen], self.at[chosen], self.x[chosen], self.y[chosen], self.accuracy[chosen])
 
@@ -93,14 +119,20 @@ def micros(at: datetime) -> int:
 
 def moment(at: int) -> datetime:
     """The time of so many microseconds since 1970 UTC."""
-    return datetime.fromtimestamp(at / _MICRO, UTC)
+    return _EPOCH + timedelta(microseconds=at)
 
 
 def record(
-    tx: Connection, inspector_id: UUID, device: str, crs: str, fixes: Sequence[Fix], now: datetime | None = None
+    tx: Connection,
+    inspector_id: UUID,
+    device: str,
+    crs: str,
+    fixes: Sequence[Fix],
+    now: datetime | None = None,
+    sent_at: datetime | None = None,
 ) -> Ack:
     """Takes in fixes, known ones or not. Sending a batch again changes nothing. Raises as ``Batch.of`` and ``take``."""
-    return take(tx, inspector_id, device, crs, Batch.of(fixes), now, fresh=False)
+    return take(tx, inspector_id, device, crs, Batch.of(fixes), now, sent_at, fresh=False)
 
 
 def take(
@@ -110,38 +142,111 @@ def take(
     crs: str,
     batch: Batch,
     now: datetime | None = None,
+    sent_at: datetime | None = None,
     *,
     fresh: bool,
 ) -> Ack:
     """Takes in a batch in the system ``crs``, stores it in EPSG:4490.
 
-    ``fresh``: the batch is thought new; ``AlreadyKnown`` is raised when it is not, and must end the transaction: send
+    ``sent_at`` is what the clock that dated the fixes said when the batch, which came at ``now``, was sent.
+    ``fresh``: the batch is thought new; ``NotPlain`` is raised when it is not, and must end the transaction: send
     the batch here again in another one, not fresh. Raises ``UnknownCrs``, ``Malformed`` without a device; whatever else
     is wrong with a fix puts that fix into quarantine with its reason.
     """
     if not device or "\0" in device:
         raise Malformed(field="device")
+    came = now or datetime.now(UTC)
+    sender = _Sender(inspector_id, device, crs)
+    off = timedelta(0) if sent_at is None else came - sent_at
+    beyond = abs(off) > OFF_MOST
+    doubtful = not beyond and abs(off) > OFF_NOTHING
+    sender, known = _put_right(tx, sender, batch, off, came) if doubtful else (sender, None)
+    righted = batch if not sender.clock_s else replace(batch, at=batch.at + sender.clock_s * _MICRO)
     lon, lat = to_4490(batch.x, batch.y, crs)
-    fault = _faults(batch, lon, lat, now or datetime.now(UTC))
+    fault = _faults(righted, lon, lat, came)
+    if beyond:
+        fault[fault == 0] = _CODES.index(ClockOff.code)
     good = fault == 0
-    fixes, lon, lat = (batch, lon, lat) if good.all() else (batch.part(good), lon[good], lat[good])
-    accepted = 0
+    new = good if known is None else good & ~known
+    fixes, lon, lat = (righted, lon, lat) if new.all() else (righted.part(new), lon[new], lat[new])
+    accepted, refused = 0, np.zeros(lon.size, np.bool_)
     if lon.size:
         days = _days(fixes.at)
-        _ensure_days(tx, days, now or datetime.now(UTC))
-        keep = _copy if fresh else _insert
-        accepted = keep(tx, inspector_id, device, crs, fixes, lon, lat)
-        newest = int(fixes.at.argmax())
-        _move(tx, inspector_id, fixes, newest, float(lon[newest]), float(lat[newest]))
+        _ensure_days(tx, days, came)
+        if fresh and not doubtful:
+            accepted = _copy(tx, sender, fixes, lon, lat)
+        else:
+            accepted = _insert(tx, sender, fixes, lon, lat, refused)
+        if not refused.all():
+            newest = int(np.where(refused, np.iinfo(np.int64).min, fixes.at).argmax())
+            _move(tx, inspector_id, fixes, newest, float(lon[newest]), float(lat[newest]))
         if accepted:
             _mark(tx, inspector_id, days)
+    if refused.any():
+        fault[np.flatnonzero(new)[refused]] = _CODES.index(FixRefused.code)
+        good = fault == 0
     bad = int((~good).sum())
     if bad:
-        _keep_aside(tx, f"position/{inspector_id}/{device}", crs, batch.part(~good), fault[~good])
-    return Ack(int(batch.seq.max()), accepted, int(lon.size) - accepted, bad)
+        _keep_aside(tx, sender, batch.part(~good), fault[~good], sent_at)
+    return Ack(int(batch.seq.max()), accepted, int(good.sum()) - accepted, bad, sender.clock_s)
 
 
-_CODES: Final = ("", NullIsland.code, WrongCrs.code, FixTime.code, Malformed.code)
+class _Sender(NamedTuple):
+    """What all fixes of a batch have in common."""
+
+    inspector_id: UUID
+    device: str
+    crs: str
+    clock_s: int = 0
+
+    @property
+    def source(self) -> str:
+        """Its name in the quarantine."""
+        return f"position/{self.inspector_id}/{self.device}"
+
+
+def put_right_by(off: timedelta, before: int) -> int:
+    """Seconds to add to moments of a clock found ``off``, when ``before`` were added to those of the batch before."""
+    if before and abs(off - timedelta(seconds=before)) <= OFF_SAME:
+        return before
+    return round(off.total_seconds()) if abs(off) > AHEAD else 0
+
+
+def _put_right(
+    tx: Connection, sender: _Sender, batch: Batch, off: timedelta, now: datetime
+) -> tuple[_Sender, NDArray[np.bool_]]:
+    """The sender with what its clock is put right by, and which fixes are known already.
+
+    A batch sent again was another time on its way, so that its moments may be put right by another second: its fixes
+    are known by the device's own moments. One batch of a device at a time, or two of the same would not see each other.
+    """
+    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sender.source, 0))))
+    at, seq = position.c["at"], position.c.seq
+    whose = (position.c.inspector_id == sender.inspector_id, position.c.device == sender.device)
+    told = np.clip(batch.at, micros(now - OLDEST), micros(now + OFF_MOST))
+    reach = abs(off) + 2 * AHEAD
+    rows = tx.execute(
+        select(seq, at, position.c.clock_s).where(
+            *whose,
+            seq.in_(batch.seq.tolist()),
+            at.between(moment(int(told.min())) - reach, moment(int(told.max())) + reach),
+        )
+    )
+    stood = {(row.seq, micros(row.at) - (row.clock_s or 0) * _MICRO) for row in rows}
+    known = np.array([one in stood for one in zip(batch.seq.tolist(), batch.at.tolist(), strict=True)], np.bool_)
+    before = tx.scalar(
+        select(position.c.clock_s)
+        .where(*whose, seq <= int(batch.seq.max()), at.between(now - OFF_REMEMBERED, now + AHEAD))
+        .order_by(seq.desc())
+        .limit(1)
+    )
+    return sender._replace(clock_s=put_right_by(off, before or 0)), known
+
+
+_CODES: Final = (
+    *("", NullIsland.code, WrongCrs.code, FixTime.code, Malformed.code),
+    *(ClockOff.code, FixRefused.code),
+)
 
 
 def _faults(batch: Batch, lon: Floats, lat: Floats, now: datetime) -> NDArray[np.int8]:
@@ -169,27 +274,31 @@ _COPY: Final = f"COPY position ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY
 _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 
 
-def _copy(tx: Connection, inspector_id: UUID, device: str, crs: str, batch: Batch, lon: Floats, lat: Floats) -> int:
+def _copy(tx: Connection, sender: _Sender, batch: Batch, lon: Floats, lat: Floats) -> int:
     told = ~np.isnan(batch.accuracy)
     rows = _HEAD
     for chosen in (told, ~told):
         if chosen.any():
-            rows += _rows(inspector_id, device, crs, batch.part(chosen), lon[chosen], lat[chosen])
+            rows += _rows(sender, batch.part(chosen), lon[chosen], lat[chosen])
     try:
         with raw(tx).cursor() as cursor, cursor.copy(_COPY) as copy:
             copy.write(rows + b"\xff\xff")
-    except UniqueViolation as error:
-        raise AlreadyKnown from error
+    except (IntegrityError, DataError) as error:
+        raise NotPlain from error
     return int(batch.seq.size)
 
 
-def _rows(inspector_id: UUID, device: str, crs: str, batch: Batch, lon: Floats, lat: Floats) -> bytes:
+def _rows(sender: _Sender, batch: Batch, lon: Floats, lat: Floats) -> bytes:
     """Rows of PostgreSQL's binary COPY: all are of one length, so that they are one array of records.
 
     Either every fix of the batch tells its accuracy or none does: no value is a length of -1.
     """
     told = not np.isnan(batch.accuracy[0])
-    words = {"inspector_id": inspector_id.bytes, "device": device.encode(), "crs": crs.encode()}
+    words = {
+        "inspector_id": sender.inspector_id.bytes,
+        "device": sender.device.encode(),
+        "crs": sender.crs.encode(),
+    }
     numbers = {"seq": batch.seq, "at": batch.at - _EPOCH_2000, "lon": lon, "lat": lat, "accuracy_m": batch.accuracy}
     shape: list[tuple[str, str]] = [("fields", ">i2")]
     for name in _COLUMNS:
@@ -222,11 +331,12 @@ _batch = (
 _INSERT = (
     upsert(position)
     .from_select(
-        ["inspector_id", "device", "crs", "seq", "at", "lon", "lat", "accuracy_m"],
+        ["inspector_id", "device", "crs", "clock_s", "seq", "at", "lon", "lat", "accuracy_m"],
         select(
             bindparam("inspector_id", type_=Uuid),
             bindparam("device", type_=position.c.device.type),
             bindparam("crs", type_=position.c.crs.type),
+            bindparam("clock_s", type_=Integer),
             *(_batch.c[name] for name in ("seq", "at", "lon", "lat", "accuracy_m")),
         ),
     )
@@ -235,18 +345,32 @@ _INSERT = (
 )
 
 
-def _insert(tx: Connection, inspector_id: UUID, device: str, crs: str, batch: Batch, lon: Floats, lat: Floats) -> int:
+def _insert(tx: Connection, sender: _Sender, batch: Batch, lon: Floats, lat: Floats, refused: NDArray[np.bool_]) -> int:
+    """Writes what is not known and returns how many that were; marks in ``refused`` what the table does not take."""
     given = {
-        "inspector_id": inspector_id,
-        "device": device,
-        "crs": crs,
+        "inspector_id": sender.inspector_id,
+        "device": sender.device,
+        "crs": sender.crs,
+        "clock_s": sender.clock_s or None,
         "seqs": batch.seq.tolist(),
         "times": [moment(at) for at in batch.at.tolist()],
         "lons": lon.tolist(),
         "lats": lat.tolist(),
         "accuracies": [None if np.isnan(one) else one for one in batch.accuracy.tolist()],
     }
-    return int(tx.execute(_INSERT, given).rowcount)
+    try:
+        with tx.begin_nested():
+            return int(tx.execute(_INSERT, given).rowcount)
+    except DBAPIError as error:
+        if not isinstance(error.orig, (IntegrityError, DataError)):
+            raise
+    if batch.seq.size == 1:
+        refused[0] = True
+        return 0
+    # Halves, until what is refused stands alone: most of a batch is never at fault.
+    half = batch.seq.size // 2
+    parts = (slice(None, half), slice(half, None))
+    return sum(_insert(tx, sender, batch.part(one), lon[one], lat[one], refused[one]) for one in parts)
 
 
 def _ensure_days(tx: Connection, days: Sequence[date], now: datetime) -> None:
@@ -302,23 +426,26 @@ def _mark(tx: Connection, inspector_id: UUID, days: Sequence[date]) -> None:
         tx.execute(_MARK, {"inspector_id": inspector_id, "day": day})
 
 
-def _keep_aside(tx: Connection, source: str, crs: str, bad: Batch, faults: NDArray[np.int8]) -> None:
-    """Puts fixes into quarantine, each once however often the device sends it."""
+def _keep_aside(
+    tx: Connection, sender: _Sender, bad: Batch, faults: NDArray[np.int8], sent_at: datetime | None
+) -> None:
+    """Puts fixes into quarantine as they came, each once however often the device sends it."""
     codes = [_CODES[fault] for fault in faults.tolist()]
+    number = quarantined_seq()
     known = {
         (seq, code)
         for seq, code in tx.execute(
-            select(quarantine.c.payload["seq"].as_integer(), quarantine.c.code).where(
+            select(number, quarantine.c.code).where(
                 quarantine.c.kind == "position",
-                quarantine.c.source == source,
-                quarantine.c.payload["seq"].as_integer().in_(bad.seq.tolist()),
+                quarantine.c.source == sender.source,
+                number.in_(bad.seq.tolist()),
             )
         )
     }
     columns = (bad.seq.tolist(), bad.at.tolist(), bad.x.tolist(), bad.y.tolist(), bad.accuracy.tolist(), codes)
     rows = [
         {
-            "source": source,
+            "source": sender.source,
             "kind": "position",
             "code": code,
             "reason": code,
@@ -328,7 +455,8 @@ def _keep_aside(tx: Connection, source: str, crs: str, bad: Batch, faults: NDArr
                 "x": _json(x),
                 "y": _json(y),
                 "accuracy_m": None if np.isnan(accuracy) else _json(accuracy),
-                "crs": crs,
+                "crs": sender.crs,
+                "sent_at": None if sent_at is None else sent_at.isoformat(),
             },
         }
         for seq, at, x, y, accuracy, code in zip(*columns, strict=True)
@@ -336,6 +464,11 @@ def _keep_aside(tx: Connection, source: str, crs: str, bad: Batch, faults: NDArr
     ]
     if rows:
         tx.execute(insert(quarantine), rows)
+
+
+def quarantined_seq() -> ColumnElement[int]:
+    """The device's number of a fix in quarantine."""
+    return cast(quarantine.c.payload["seq"].as_string(), BigInteger)
 
 
 def _json(value: float) -> float | str:

@@ -101,12 +101,34 @@ def look(tx: Connection, caller: Caller, inspector_id: UUID, day: date, what: st
     return Look(inspector_id, name, exact)
 
 
-def looks(tx: Connection, inspector_id: UUID | None = None, limit: int = 200) -> Sequence[Any]:
-    """The last looks at anybody's track, or at one person's, the newest first; with the person's ``name``."""
+@dataclass(frozen=True)
+class Asked:
+    """Which looks: at a person, where either name holds ``text``, taken on days ``since`` to ``until``."""
+
+    person: UUID | None = None
+    text: str = ""
+    why: str = ""
+    since: date | None = None
+    until: date | None = None
+
+
+def looks(tx: Connection, asked: Asked, before: int | None = None, limit: int = 200) -> Sequence[Any]:
+    """The looks that were recorded, the newest first, from before the one of number ``before``; with ``name``."""
     statement: Select[Any] = select(track_look, staff.c.name).join(staff, staff.c.id == track_look.c.inspector_id)
-    if inspector_id is not None:
-        statement = statement.where(track_look.c.inspector_id == inspector_id)
-    return tx.execute(statement.order_by(track_look.c.at.desc(), track_look.c.id.desc()).limit(limit)).all()
+    if asked.person is not None:
+        statement = statement.where(track_look.c.inspector_id == asked.person)
+    if asked.text:
+        held = (name.icontains(asked.text, autoescape=True) for name in (track_look.c.actor, staff.c.name))
+        statement = statement.where(or_(*held))
+    if asked.why:
+        statement = statement.where(track_look.c.why == asked.why)
+    if asked.since is not None:
+        statement = statement.where(track_look.c["at"] >= bounds(asked.since)[0])
+    if asked.until is not None:
+        statement = statement.where(track_look.c["at"] < bounds(asked.until)[1])
+    if before is not None:
+        statement = statement.where(track_look.c.id < before)
+    return tx.execute(statement.order_by(track_look.c.id.desc()).limit(limit)).all()
 
 
 # --- A day as it is told ----------------------------------------------------------------------------------------
@@ -137,6 +159,7 @@ def _told(found: Day, stood: Duty, begin: float) -> dict[str, Any]:
     return {
         "fixes": len(found.track),
         "marked": found.marks,
+        "clocks": [{"device": device, "clock_s": by, "fixes": n} for (device, by), n in sorted(found.clocks.items())],
         "imported": int(sum((found.track.device == i).sum() for i in _imports(found))),
         "first": at[0] - begin if at.size else None,
         "last": at[-1] - begin if at.size else None,

@@ -9,6 +9,7 @@ import { messages } from '../src/core/messages'
 import { boxAround, metres, nearest } from '../src/core/near'
 import { fit } from '../src/core/photo'
 import { plainSha256 } from '../src/core/sha256'
+import { ofOneClock } from '../src/core/track'
 import type { ActionField, CaseAction, NearComponent, Place } from '../src/core/types'
 import { uuid7 } from '../src/core/uuid7'
 
@@ -113,4 +114,13 @@ describe('the fields of a step', () => {
     expect(needsDesk(action(field('who', 'staff', true)))).toBe(true)
     expect(needsDesk(action(field('who', 'staff')))).toBe(false)
   })
+})
+
+it('sends fixes of one reckoning of the clock at a time, in their order', () => {
+  const fixes = [0, 0, 90_000, 90_000, 0].map((clock_ms, seq) => ({ seq, clock_ms }))
+  expect(ofOneClock(fixes).map((fix) => fix.seq)).toEqual([0, 1])
+  expect(ofOneClock(fixes.slice(2)).map((fix) => fix.seq)).toEqual([2, 3])
+  expect(ofOneClock(fixes.slice(4)).map((fix) => fix.seq)).toEqual([4])
+  expect(ofOneClock([{ seq: 7 }, { seq: 8 }])).toHaveLength(2)
+  expect(ofOneClock([])).toEqual([])
 })

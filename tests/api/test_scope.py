@@ -121,7 +121,8 @@ CASELESS = {
     # Where people went, each look recorded (tests/api/test_track_views.py); the ground they saw.
     *("GET /api/tracks/rule", "GET /api/tracks/people", "GET /api/tracks/looks", "GET /api/tracks/mine/looks"),
     *("GET /api/tracks/mine/{day}", "GET /api/tracks/{staff_id}/{day}", "GET /api/tracks/{staff_id}/{day}/gpx"),
-    *("POST /api/tracks/{staff_id}/{day}/gpx", "GET /api/coverage"),
+    *("POST /api/tracks/{staff_id}/{day}/gpx", "GET /api/coverage", "GET /api/coverage/file"),
+    *("GET /api/tracks/looks/file",),
     *("GET /api/intake/categories", "POST /api/intake/exceptions", "POST /api/intake/exceptions/{entry}/lift"),
 }
 

@@ -1,19 +1,24 @@
 """Positions in, histories, replay, coverage out: acknowledged once, exact only for who may, every look recorded."""
 
+import csv
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import openpyxl
+import pyogrio
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from api import relay
 from api import tracks as route
-from gis import track_replay
-from gis.tables import patrol_day, position, track_look
+from gis import db, track_days, track_replay
+from gis.tables import audit, patrol_day, position, quarantine, track_look
 from gis.track_replay import State
 
 PHONE_FORM = "%Y-%m-%dT%H:%M:%S.000Z"
@@ -62,6 +67,64 @@ def test_a_batch_is_acknowledged_once_and_a_resend_changes_nothing(client, login
     assert send(client, headers, [*fixes, *bad]).json()["quarantined"] == 1
     with database.engine.begin() as tx:
         assert tx.execute(select(func.count()).select_from(position)).scalar_one() == 10
+
+
+def owned(database, *statements: str) -> None:
+    engine = db.make_engine(database.owner_url, pool_size=1)
+    with engine.begin() as tx:
+        for statement in statements:
+            tx.execute(text(statement))
+    engine.dispose()
+
+
+def test_what_the_table_refuses_is_set_aside_and_the_rest_kept(client, login, spot, begin, database):
+    """As after a change of it: what the checks let pass and the table does not costs nothing else of the batch."""
+    owned(database, "alter table position add constraint narrow check (seq not in (3, 8))")
+    for known in (0, 8):
+        told = send(client, login("inspector001"), walk(spot, begin, 10)).json()
+        assert (told["acked_seq"], told["accepted"], told["duplicates"]) == (10, 8 - known, known)
+        assert told["quarantined"] == 2
+    with database.engine.begin() as tx:
+        assert set(tx.scalars(select(position.c.seq))) == {1, 2, 4, 5, 6, 7, 9, 10}
+        aside = tx.execute(select(quarantine.c.code, quarantine.c.payload["seq"].as_integer())).all()
+    assert [tuple(row) for row in aside] == [("fix_refused", 3), ("fix_refused", 8)]
+
+
+@pytest.mark.parametrize(("state", "says"), [("53100", "磁盘已满"), ("57P01", "暂不可用"), ("40P01", "繁忙")])
+def test_a_database_in_need_is_said_and_nothing_is_acknowledged(client, login, spot, begin, database, state, says):
+    owned(
+        database,
+        "create function full_up() returns trigger language plpgsql as"
+        f" $$ begin raise exception 'no room' using errcode = '{state}'; end $$",
+        "create trigger full_up before insert on position for each row execute function full_up()",
+    )
+    answer = send(client, login("inspector001"), walk(spot, begin, 10))
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert says in answer.json()["title"]
+    owned(database, "drop trigger full_up on position")
+    assert send(client, login("inspector001"), walk(spot, begin, 10)).json()["accepted"] == 10
+
+
+def test_a_phone_three_hours_behind_has_its_day_where_it_was(client, login, spot, begin, database):
+    """The moments are put right, the day's history says so, and the phone is told by how much."""
+    now, behind = datetime.now(UTC), timedelta(hours=3)
+    fixes = walk(spot, now - timedelta(seconds=60) - behind, 6)
+    headers = login("inspector001")
+    body = {
+        "device": "phone-1",
+        "crs": "EPSG:4326",
+        "sent_at": f"{now - behind:%Y-%m-%dT%H:%M:%S}.000Z",
+        "fixes": fixes,
+    }
+    told = client.post("/api/positions", json=body, headers=headers).json()
+    assert (told["accepted"], told["quarantined"]) == (6, 0)
+    assert told["clock_s"] == pytest.approx(3 * 3600, abs=5)
+    with database.engine.begin() as tx:
+        ats = tx.scalars(select(position.c["at"]).order_by(position.c.seq)).all()
+    assert abs(ats[0] - (now - timedelta(seconds=60))) < timedelta(seconds=6)
+    day = ats[-1].astimezone(track_days.ZONE).date()
+    clocks = client.get(f"/api/tracks/mine/{day}", headers=headers).json()["clocks"]
+    assert {(one["device"], one["clock_s"]) for one in clocks} == {("phone-1", told["clock_s"])}
 
 
 def test_the_quick_reader_and_the_thorough_one_read_the_same(spot, begin):
@@ -229,6 +292,79 @@ def test_coverage_over_http(client, login, spot, begin):
     assert 0 < grid["seen"] <= grid["cells"]
     wrong = client.get("/api/coverage", params={"since": day, "until": "2020-01-01"}, headers=login("leader"))
     assert wrong.json()["code"] == "span_refused"
+
+
+@pytest.mark.parametrize("by", ["grid", "duty"])
+def test_coverage_as_files(client, login, spot, begin, database, tmp_path, by):
+    """Every form holds the rows of the page, says of which days and state it is, and is in the audit."""
+    send(client, login("inspector001"), walk(spot, begin))
+    relay.patrolled()
+    day = (begin + timedelta(hours=8)).date().isoformat()
+    asked = {"since": day, "until": day, "by": by, "language": "en"}
+    page = client.get("/api/coverage", params=asked, headers=login("leader")).json()
+    rows = page["grids" if by == "grid" else "duty_grids"]
+    codes = [one["code"] for one in rows]
+
+    def file(form: str, **more: str) -> Any:
+        answer = client.get("/api/coverage/file", params=asked | {"format": form} | more, headers=login("leader"))
+        assert answer.status_code == 200, answer.text
+        assert f'filename="wangge-coverage-{by}-' in answer.headers["content-disposition"]
+        return answer
+
+    told = file("geojson").json()
+    assert [one["id"] for one in told["features"]] == codes
+    assert f"since={day}" in told["about"]["Filter"]
+    home = spot["facts"]["unit_grid_code" if by == "grid" else "duty_grid_code"]
+    here = next(one for one in told["features"] if one["id"] == home)
+    assert here["properties"]["state"] == "Visited"
+    assert here["properties"]["person_days"] == 1
+    assert shapely.from_geojson(json.dumps(here["geometry"])).covers(shapely.Point(spot["lon"], spot["lat"]))
+
+    table = list(csv.reader(file("csv").text.lstrip("\ufeff").splitlines()))
+    assert [row[0] for row in table[1 : len(codes) + 1]] == codes
+    assert f"since={day}&until={day}&by={by}" in [cell for row in table for cell in row]
+    sheet = openpyxl.load_workbook(io.BytesIO(file("xlsx", state="visited").content)).worksheets[0]
+    assert [row[0] for row in sheet.iter_rows(min_row=2, values_only=True)] == [
+        one["code"] for one in rows if one["state"] == "visited"
+    ]
+    path = tmp_path / "coverage.gpkg"
+    path.write_bytes(file("gpkg").content)
+    assert {name for name, _ in pyogrio.list_layers(path)} == {"coverage_grid", "coverage_duty"}
+    assert pyogrio.read_info(path, layer=f"coverage_{by}")["features"] == len(codes)
+    with database.engine.begin() as tx:
+        audited = tx.scalars(select(audit.c.detail).where(audit.c.act == "export.coverage").order_by(audit.c.id)).all()
+    assert [one["format"] for one in audited] == ["geojson", "csv", "xlsx", "gpkg"]
+    assert audited[2] | {"format": ""} == {"since": day, "until": day, "by": by, "state": "visited", "format": ""}
+    refused = client.get("/api/coverage/file", params=asked, headers=login("acceptor1"))
+    assert refused.status_code == 403
+
+
+def test_the_record_of_looks_is_searched_paged_and_taken_as_a_file(client, login, spot, begin, database):
+    send(client, login("inspector001"), walk(spot, begin))
+    who = client.get("/api/me", headers=login("inspector001")).json()
+    day = (begin + timedelta(hours=8)).date().isoformat()
+    for why, note in (("dispute", "申诉 12"), ("safety", "=1+1"), ("dispute", "")):
+        path = f"/api/tracks/{who['id']}/{day}"
+        assert client.get(path, params={"why": why, "note": note}, headers=login("shiftleader1")).status_code == 200
+    auditor = login("auditor")
+
+    def looks(**asked: Any) -> Any:
+        return client.get("/api/tracks/looks", params=asked, headers=auditor).json()
+
+    assert [one["why"] for one in looks(text=who["name"])["items"]] == ["dispute", "safety", "dispute"]
+    assert [one["note"] for one in looks(why="dispute")["items"]] == ["", "申诉 12"]
+    first = looks(limit=2)
+    assert [one["why"] for one in first["items"]] == ["dispute", "safety"]
+    rest = looks(limit=2, before=first["next"])
+    assert ([one["note"] for one in rest["items"]], rest["next"]) == (["申诉 12"], None)
+    assert {one["code"] for one in first["reasons"]} >= {"dispute", "safety"}
+    asked = {"why": "safety", "format": "csv"}
+    table = list(csv.reader(client.get("/api/tracks/looks/file", params=asked, headers=auditor).text.splitlines()))
+    assert table[1][2:8] == [who["name"], day, "看足迹", "人员安全", "'=1+1", "精确"]
+    with database.engine.begin() as tx:
+        detail = tx.execute(select(audit.c.detail).where(audit.c.act == "export.looks")).scalar_one()
+    assert detail == {"filter": {"why": "safety"}, "format": "csv", "count": 1}
+    assert client.get("/api/tracks/looks/file", headers=login("shiftleader1")).status_code == 403
 
 
 # --- Marks at a moment ------------------------------------------------------------------------------------------

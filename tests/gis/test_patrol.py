@@ -283,7 +283,19 @@ def test_every_look_is_recorded_and_needs_a_reason(tx):
         ("shiftleader1", who, DAY, "replay", "review", "", True),
         ("inspector001", who, DAY, "history", "own", "", True),
     ]
-    assert [row.actor for row in track_looks.looks(tx, who)] == ["inspector001", "shiftleader1", "leader"]
+    every = track_looks.Asked(who)
+    assert [row.actor for row in track_looks.looks(tx, every)] == ["inspector001", "shiftleader1", "leader"]
+    assert [row.actor for row in track_looks.looks(tx, every, before=rows[1].id)] == ["leader"]
+    today = rows[0].at.astimezone(ZONE).date()
+    for asked, actors in (
+        (track_looks.Asked(text="leader"), ["shiftleader1", "leader"]),
+        (track_looks.Asked(text="%"), []),
+        (track_looks.Asked(why="review"), ["shiftleader1"]),
+        (track_looks.Asked(since=today, until=today), ["inspector001", "shiftleader1", "leader"]),
+        (track_looks.Asked(since=today + timedelta(days=1)), []),
+        (track_looks.Asked(until=today - timedelta(days=1)), []),
+    ):
+        assert [row.actor for row in track_looks.looks(tx, asked)] == actors
 
 
 def test_the_coarse_view_names_no_place_nearer_than_its_cell(tx):

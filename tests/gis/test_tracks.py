@@ -113,6 +113,51 @@ def test_every_fix_of_a_hopeless_batch_is_acknowledged(tx: Connection) -> None:
     assert tx.scalar(select(func.count()).select_from(position_live)) == 0
 
 
+def sent(tx: Connection, behind: timedelta, seqs: range, way: float = 0.0) -> Ack:
+    """A batch of a phone whose clock is ``behind``: fix n is of n seconds ago, ``way`` seconds under way."""
+    fixes = [fix(n, -n)._replace(at=NOW - timedelta(seconds=n) - behind) for n in seqs]
+    now = NOW + timedelta(seconds=way)
+    return track_intake.record(tx, ONE, "phone", "EPSG:4490", fixes, now, NOW - behind)
+
+
+@pytest.mark.parametrize(
+    "behind", [timedelta(minutes=5), timedelta(hours=3), -timedelta(hours=8), -timedelta(minutes=2), timedelta(days=29)]
+)
+def test_a_clock_that_is_off_neither_shifts_nor_loses_a_fix(tx: Connection, behind: timedelta) -> None:
+    seconds = int(behind.total_seconds())
+    assert sent(tx, behind, range(1, 5)) == Ack(4, accepted=4, duplicates=0, quarantined=0, clock_s=seconds)
+    # Sent again over a slower way, and one more; the next batch is put right by the same, not by its own way.
+    assert sent(tx, behind, range(1, 6), way=9)[1:3] == (1, 4)
+    assert sent(tx, behind, range(6, 8), way=20).clock_s == seconds
+    rows = tx.execute(select(position.c.seq, position.c["at"], position.c.clock_s).order_by(position.c.seq)).all()
+    assert [row.seq for row in rows] == list(range(1, 8))
+    for seq, at, clock_s in rows:
+        assert abs(at - (NOW - timedelta(seconds=seq))) <= timedelta(seconds=9)
+        assert abs(at - timedelta(seconds=clock_s) - (NOW - timedelta(seconds=seq) - behind)) == timedelta(0)
+    assert tx.scalar(select(func.count()).select_from(quarantine)) == 0
+
+
+def test_a_clock_within_the_noise_is_left_alone(tx: Connection) -> None:
+    for behind in (0, 15, 45, -59):
+        assert sent(tx, timedelta(seconds=behind), range(1, 3)).clock_s == 0
+    assert set(tx.scalars(select(position.c.clock_s))) == {None}
+
+
+def test_a_clock_further_off_than_any_connection_allows_sets_the_batch_aside(tx: Connection) -> None:
+    ack = sent(tx, timedelta(days=31), range(1, 4))
+    assert ack == Ack(3, accepted=0, duplicates=0, quarantined=3)
+    assert sent(tx, timedelta(days=31), range(1, 4)) == ack
+    kept = tx.execute(select(quarantine.c.code, quarantine.c.payload)).all()
+    assert [row.code for row in kept] == ["clock_off"] * 3
+    assert kept[0].payload["sent_at"] == (NOW - timedelta(days=31)).isoformat()
+
+
+def test_numbers_as_large_as_a_device_counts_are_set_aside_and_known_again(tx: Connection) -> None:
+    largest = fix((1 << 63) - 1, lon=float("nan"))
+    assert [record(tx, largest, fix(1)) for _ in range(2)][1] == Ack(largest.seq, 0, 1, 1)
+    assert tx.scalar(select(func.count()).select_from(quarantine)) == 1
+
+
 @pytest.mark.parametrize("crs", ["GCJ-02", "BD-09", "EPSG:4548"])
 def test_a_declared_system_is_converted_and_remembered(tx: Connection, crs: str) -> None:
     x, y = from_4490(LON, LAT, crs)

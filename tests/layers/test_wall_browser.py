@@ -354,14 +354,13 @@ def _drag(page: Page, *places: tuple[float, float]) -> list[list[float]]:
         page.mouse.move(box["x"] + x, box["y"] + y)
         page.mouse.click(box["x"] + x, box["y"] + y)
         found.append(page.evaluate("([x, y]) => wanggeMap.unproject([x, y]).toArray()", [x, y]))
-        page.wait_for_timeout(350)  # two clicks in quick succession are a double click, which ends a line
     return found
 
 
 def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: Town) -> None:
     page = wall.page
-    page.set_viewport_size({"width": 1920, "height": 1080})
-    wall.open()
+    component = town.ask("leader", "GET", "/api/components?limit=1")["items"][0]
+    wall.open(f"?open=component:{component['code']}")
     page.locator("[data-tool=measure]").click()
     expect(page.locator("[data-measure=area]")).to_be_visible()
     points = _drag(page, (0.4, 0.4), (0.55, 0.4), (0.55, 0.6))
@@ -372,6 +371,8 @@ def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: To
     expect(page.locator("[data-length]")).to_have_text(
         re.compile(rf"{int(told['length_m'])}\.\d\d m|{round(told['length_m'])}\.\d\d m")
     )
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-tool=measure]")).to_have_attribute("aria-pressed", "false")
 
     page.locator("[data-tool=select]").click()
     expect(page.get_by_test_id("select-layer")).to_have_value("cases")
@@ -381,6 +382,13 @@ def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: To
     with page.expect_download() as download:
         page.locator("[data-format=xlsx]").click()
     assert download.value.path().read_bytes()[:2] == b"PK"
+    page.get_by_test_id("select-layer").select_option("components")
+    page.locator("[data-how=buffer]").click()
+    page.locator("[data-around=chosen]").click()
+    around = {"type": "buffer", "metres": 50, "layer": "components", "feature": component["code"]}
+    near = town.ask("leader", "POST", "/api/selection/statistics", {"layer": "components", "geometry": around})
+    assert near["total"] > 0
+    expect(page.get_by_test_id("selected")).to_have_attribute("data-total", str(near["total"]))
 
     page.locator("[data-tool=sketch]").click()
     page.get_by_test_id("new-sketch").click()
@@ -392,6 +400,12 @@ def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: To
     page.keyboard.press("Enter")
     expect(page.locator("[data-feature]")).to_have_count(2)
     page.get_by_test_id("sketch-name").fill("防汛部署")
+    # Put away unsaved, and there again.
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-tool=sketch]")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("[data-feature]")).to_have_count(2)
+    expect(page.get_by_test_id("sketch-name")).to_have_value("防汛部署")
     page.get_by_test_id("save-sketch").click()
     expect(page.get_by_role("status").filter(has_text="已保存第 1 版")).to_be_visible()
     assert axe_faults(page) == []
@@ -417,7 +431,7 @@ def test_the_maps_tools_measure_select_draw_and_look_around(wall: Wall, town: To
 
 def test_basemap_and_layers_are_as_the_person_left_them_and_print_as_they_are(wall: Wall, town: Town) -> None:
     page = wall.page
-    page.set_viewport_size({"width": 1920, "height": 1080})
+    page.set_viewport_size({"width": 1280, "height": 900})
     wall.open()
     with page.expect_response(re.compile(r"/api/basemaps/imagery/\d+/\d+/\d+")) as picture:
         page.locator("[data-base=imagery]").check()

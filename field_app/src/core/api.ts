@@ -3,7 +3,7 @@ import { ask } from './http'
 import { judge, unreachable, type Outcome } from './outbox'
 import { expire, ownPrefix, session } from './session'
 import * as store from './store'
-import type { CaseDetail, CaseItem, Catalogue, Located, Named, NearComponent, Problem, Town, Workflow } from './types'
+import type { CaseDetail, CaseItem, Catalogue, Located, Named, NearComponent, Problem, Town, Two, Workflow } from './types'
 
 /** A refusal or a failure to reach the server; `problem.code` is what the help desk asks for. */
 export class ApiError extends Error {
@@ -27,6 +27,11 @@ async function get<T>(path: string, timeout?: number): Promise<T> {
 }
 
 const code = encodeURIComponent
+
+export interface LooksAtMe {
+  items: { at: string; actor: string; day: string; why: string; exact: boolean }[]
+  reasons: (Two & { code: string })[]
+}
 
 export interface Read<T> {
   value: T
@@ -76,6 +81,8 @@ export const api = {
     both(own(`case:${id}`), () => get<CaseDetail>(`/api/cases/${code(id)}`), show),
   locate: (lon: number, lat: number, crs: string) =>
     get<Located>(`/api/locate?lon=${lon}&lat=${lat}&crs=${code(crs)}`, 6_000),
+  /** Who looked at my track, the newest first. */
+  looksAtMe: () => get<LooksAtMe>('/api/tracks/mine/looks', 8_000),
   /** Every component in a box of degrees, page by page; a few thousand at most. */
   components: async (box: readonly number[]) => {
     const all: NearComponent[] = []

@@ -2,7 +2,7 @@
 import { ref } from 'vue'
 
 import { wait } from './backoff'
-import { ask } from './http'
+import { ask, offset } from './http'
 import { judge } from './outbox'
 import { askOnce, watchPlace } from './place'
 import { expire, session } from './session'
@@ -43,13 +43,24 @@ export function ackedIn(body: Record<string, unknown>, seqs: readonly number[]):
   return typeof acked === 'number' && Number.isInteger(acked) && acked <= Math.max(...seqs) ? acked : null
 }
 
+/**
+ * The first of them, as far as they were dated by one reckoning. What it says at the moment of sending tells the server
+ * how far off it was: a phone that learned the time meanwhile must not vouch for fixes it dated before.
+ */
+export const ofOneClock = <T extends { clock_ms?: number }>(fixes: readonly T[]): T[] => {
+  const other = fixes.findIndex((fix) => fix.clock_ms !== fixes[0]?.clock_ms)
+  return other < 0 ? [...fixes] : fixes.slice(0, other)
+}
+
 /** Send one batch; resolves to true when more may follow at once. */
 export async function sendBatch(held: Session, device: string): Promise<boolean> {
   const owner = held.me.id
-  const batch = await store.waitingFixes(owner, BATCH)
-  if (!batch.length) return false
+  const unsent = await store.waitingFixes(owner, BATCH)
+  if (!unsent.length) return false
+  const batch = ofOneClock(unsent)
   const fixes = batch.map(({ seq, at, lon, lat, accuracy_m }) => ({ seq, at, lon, lat, accuracy_m }))
-  const answer = await ask('/api/positions', { method: 'POST', token: held.token, json: { device, crs: 'EPSG:4326', fixes } })
+  const sent_at = new Date(Date.now() + (batch[0]!.clock_ms ?? offset.value)).toISOString()
+  const answer = await ask('/api/positions', { method: 'POST', token: held.token, json: { device, crs: 'EPSG:4326', sent_at, fixes } })
   const outcome = answer && judge(answer, (body) => ackedIn(body, fixes.map((fix) => fix.seq)))
   if (!outcome || outcome.kind !== 'ok') {
     if (outcome?.kind === 'login') await expire(held.token)
@@ -63,7 +74,7 @@ export async function sendBatch(held: Session, device: string): Promise<boolean>
   const before = await store.kept<Day>(dayKey(owner))
   await store.keep(dayKey(owner), { day: today, count: (before?.day === today ? before.count : 0) + done })
   await loadCounts(owner)
-  return done > 0 && batch.length === BATCH
+  return done > 0 && (batch.length === BATCH || batch.length < unsent.length)
 }
 
 /** Record and send until the returned function is called; one tab of a phone at a time. */
@@ -80,7 +91,7 @@ export function track(held: Session): () => void {
         if (Date.now() - last < FIX_MS) return
         last = Date.now()
         const { at, lon, lat, accuracy_m } = place
-        store.keepFix({ owner, at, lon, lat, accuracy_m }).then(
+        store.keepFix({ owner, at, lon, lat, accuracy_m, clock_ms: offset.value }).then(
           () => void (waiting.value += 1),
           () => undefined, // a full phone keeps reports first; the gap in the numbers shows on the server
         )

@@ -228,6 +228,8 @@ export interface KeptFix {
   lon: number
   lat: number
   accuracy_m: number | null
+  /** What was added to the phone's own clock to date it. */
+  clock_ms?: number
 }
 
 export interface Session {

@@ -7,11 +7,12 @@ import { flows } from './flows'
 import { grids } from './grids'
 import { intake } from './intake'
 import { list } from './list'
+import { looks } from './looks'
 import { register } from './register'
 import { shift } from './shift'
 import type { Area, NavEntry } from './area'
 
-const areas: readonly Area[] = [list, cases, intake, register, definitions, flows, grids, census, shift, account]
+const areas: readonly Area[] = [list, cases, intake, register, definitions, flows, grids, census, shift, looks, account]
 
 export const routes = areas.flatMap((area) => area.routes)
 export const nav: readonly NavEntry[] = areas.flatMap((area) => area.nav).sort((a, b) => a.order - b.order)

@@ -8,6 +8,7 @@ import { flows } from '../desk/flows/messages'
 import { grids } from '../desk/grids/messages'
 import { intake } from '../desk/intake/messages'
 import { list } from '../desk/list/messages'
+import { looks } from '../desk/looks/messages'
 import { desk } from '../desk/messages'
 import { register } from '../desk/register/messages'
 import { shift } from '../desk/shift/messages'
@@ -275,6 +276,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, account, desk, list, cases, intake, register, definitions, flows, grids, census, shift, wall, mapTools, track }
+export const catalogues = { common, account, desk, list, cases, intake, register, definitions, flows, grids, census, shift, looks, wall, mapTools, track }
 
-export const messages = { ...common, ...account, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...wall, ...mapTools, ...track }
+export const messages = { ...common, ...account, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...looks, ...wall, ...mapTools, ...track }

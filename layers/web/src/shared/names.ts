@@ -1,7 +1,7 @@
 /** The names behind codes: villages, departments, categories of the town. Read once. */
 import { computed, ref, shallowRef } from 'vue'
 
-import { api } from './api'
+import { api, ApiError } from './api'
 import { t, word } from './i18n'
 import type { FilterKey } from './filter'
 import type { Catalogue, Me, Named, Town } from './types'
@@ -73,14 +73,21 @@ export function nameOf(key: FilterKey, value: string): string {
   return choices(key).find((choice) => choice.value === value)?.label ?? value
 }
 
+/** Who may not see the ground (an auditor, say) does without its names; the page stands. */
+function without<T>(instead: T): (error: unknown) => T {
+  return (error) => {
+    if (error instanceof ApiError && error.code === 'forbidden') return instead
+    throw error
+  }
+}
 export async function readNames(): Promise<void> {
   namesProblem.value = null
   try {
     ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = await Promise.all([
       api.town(),
       api.me(),
-      api.divisions(),
-      api.departments(),
+      api.divisions().catch(without(null)),
+      api.departments().catch(without([])),
       api.catalogue(),
     ])
   } catch (error) {

@@ -59,6 +59,8 @@ export class WallMap {
   private crowded = 0
   /** While a tool has the pointer a click on the map picks nothing. */
   held = false
+  /** A shape is begun and not finished: Escape is for it. */
+  drawing = false
   /** A bar lies over the map's lower edge: what is brought into view stands above it. */
   barred: boolean
   private inCells = false

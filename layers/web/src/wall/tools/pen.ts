@@ -80,6 +80,7 @@ export class Pen {
     })
     this.draw.start()
     this.draw.on('change', (ids) => {
+      this.wall.drawing = this.nib !== null && this.draw.getSnapshot().some((one) => one.properties.mode === MODE[this.nib!])
       for (const feature of this.draw.getSnapshot()) {
         if (!ids.includes(feature.id!)) continue
         if (feature.id === this.reshaping) listener.reshaped?.(feature.geometry as Drawn)
@@ -104,6 +105,7 @@ export class Pen {
     this.reshaping = null
     this.nib = nib
     this.draw.clear()
+    this.wall.drawing = false
     this.draw.setMode(nib ? MODE[nib] : 'static')
     this.wall.held = nib !== null
   }
@@ -122,6 +124,7 @@ export class Pen {
 
   remove(): void {
     this.wall.held = false
+    this.wall.drawing = false
     this.draw.stop()
   }
 }

@@ -3,11 +3,13 @@ import { shallowRef } from 'vue'
 
 import { addressed } from '../state'
 import type { WallMap } from '../map/wallmap'
-import type { SketchFeature } from './api'
+import type { Sketch, SketchFeature } from './api'
 import { bearing, overlay, ring, type Overlay, type Part } from './overlay'
 
 /** The sketch in the address. */
 export const sketchId = addressed('sketch')
+/** What was drawn and not kept when the tool was put away. */
+export const unsaved = shallowRef<{ sketch: Sketch; name: string; shared: boolean; features: SketchFeature[] } | null>(null)
 /** The one whose features are drawn now. */
 export const shownSketch = shallowRef('')
 

@@ -29,6 +29,8 @@ export interface History {
   fixes: number
   imported: number
   marked: Record<string, number>
+  /** Fixes whose moments were put right: seconds added because the device's clock was behind (below 0: ahead). */
+  clocks: { device: string; clock_s: number; fixes: number }[]
   first: number | null
   last: number | null
   distance_m: number
