@@ -1,6 +1,7 @@
 /** The map's tools: figures as people read them, the printed page, places of shapes. */
 import { describe, expect, it, vi } from 'vitest'
 
+import { fileName } from '../src/shared/api'
 import { bearing, ring } from '../src/wall/tools/overlay'
 import { pictureAsPdf } from '../src/wall/tools/pdf'
 import { metresPerPixel, niceLength } from '../src/wall/tools/sheet'
@@ -61,4 +62,10 @@ describe('a page', () => {
     expect(text).toContain('/MediaBox [0 0 841.89 595.28]')
     expect(text).toContain('<FEFF4ec1548c95470020d83cdfe0>')
   })
+})
+
+it('reads the name of a file in any script', () => {
+  expect(fileName("attachment; filename=\"-1.kml\"; filename*=UTF-8''%E9%98%B2%E6%B1%9B.kml")).toBe('防汛.kml')
+  expect(fileName('attachment; filename="wangge-cases.xlsx"')).toBe('wangge-cases.xlsx')
+  expect(fileName('')).toBe('export')
 })

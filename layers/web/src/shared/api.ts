@@ -65,12 +65,12 @@ async function reached(path: string, init: RequestInit = {}): Promise<Response> 
 }
 
 export const get = <T>(path: string, signal?: AbortSignal) => request<T>(path, { signal })
+const asJson = (method: string, body: unknown): RequestInit => ({
+  method,
+  ...(body !== undefined && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
+})
 /** Sends `body` as JSON. */
-export const send = <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) =>
-  request<T>(path, {
-    method,
-    ...(body !== undefined && { headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body) }),
-  })
+export const send = <T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body?: unknown) => request<T>(path, asJson(method, body))
 const code = encodeURIComponent
 
 /** True for the error of a request we ourselves gave up. */
@@ -82,18 +82,29 @@ export const query = (...parts: string[]): string => {
   return joined && `?${joined}`
 }
 
-/** Fetches a file and hands it to the browser to keep, under the name the server gives. Raises `ApiError`. */
-export async function fetchFile(path: string): Promise<void> {
-  const answer = await reached(path)
-  const named = /filename="([^"]+)"/.exec(answer.headers.get('content-disposition') ?? '')
+/** Hands a file to the browser to keep. */
+export function keepFile(name: string, content: Blob): void {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(content)
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
+}
+
+/** The name a file's answer gives: in any script where it says so (RFC 6266), else the plain one. */
+export function fileName(disposition: string): string {
+  const [, any] = /filename\*=UTF-8''([^;]+)/i.exec(disposition) ?? []
+  const [, plain] = /filename="([^"]+)"/.exec(disposition) ?? []
+  return any ? decodeURIComponent(any) : (plain ?? 'export')
+}
+
+/** Fetches a file, asked for with `body` where no address could hold what is asked, to keep. Raises `ApiError`. */
+export async function fetchFile(path: string, body?: unknown): Promise<void> {
+  const answer = await reached(path, body === undefined ? {} : asJson('POST', body))
   const content = await answer.blob().catch(() => {
     throw new ApiError(0, 'unreachable', '下载中断', 'The download broke off')
   })
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(content)
-  link.download = named?.[1] ?? 'export'
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
+  keepFile(fileName(answer.headers.get('content-disposition') ?? ''), content)
 }
 
 export const api = {
