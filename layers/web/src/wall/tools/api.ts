@@ -97,6 +97,7 @@ export const mapApi = {
   restoreSketch: (id: string) => send<void>('POST', `/api/sketches/${id}/restore`, {}),
   panoramas: () => get<{ items: Panorama[] }>('/api/panoramas').then((found) => found.items),
   keepPanorama: (id: string, body: unknown) => send<Panorama>('PUT', `/api/panoramas/${id}`, body),
+  changePanorama: (id: string, body: unknown) => send<Panorama>('PATCH', `/api/panoramas/${id}`, body),
   forgetPanorama: (id: string) => send<void>('DELETE', `/api/panoramas/${id}`),
   restorePanorama: (id: string) => send<void>('POST', `/api/panoramas/${id}/restore`, {}),
   identify: ([lon, lat]: Point, radius: number, filter: string, signal?: AbortSignal) =>
