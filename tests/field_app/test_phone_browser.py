@@ -1,6 +1,7 @@
 """The phone app in a real browser against the real service: whatever was saved arrives once, or stays in sight."""
 
 import io
+import json
 import os
 import random
 import re
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -436,6 +438,14 @@ def test_the_office_sees_where_an_open_phone_is(phone: Callable[..., BrowserCont
     name = service.ask("inspector004", "GET", "/api/me")["name"]
     [seen] = [p for p in service.ask("leader", "GET", "/api/positions/live")["items"] if p["name"] == name]
     assert (seen["lon"], seen["lat"]) == pytest.approx((service.component["lon"], service.component["lat"]), abs=1e-6)
+    body = json.loads(sent.value.request.post_data or "")
+    assert abs(datetime.fromisoformat(body["sent_at"]) - datetime.fromisoformat(body["fixes"][-1]["at"])).seconds < 60
+    # And the one who carries it sees who looked.
+    day = (datetime.now(UTC) + timedelta(hours=8)).date()
+    service.ask("leader", "GET", f"/api/tracks/{seen['inspector_id']}/{day}?why=safety")
+    page.evaluate("location.hash = '/day'")
+    page.tap("[data-test=looks]")
+    expect(page.locator("[data-test=looks-list]")).to_contain_text("人员安全")
 
 
 def test_every_page_can_be_read_in_sunlight_and_touched_with_gloves(
