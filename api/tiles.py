@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
@@ -22,14 +23,14 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.access import COOKIE, Tx, anyone, signed_in
-from gis import db, errors, map_layers, map_shapes, points_components, points_rows
+from gis import db, errors, map_layers, map_shapes, points_cells, points_components, points_rows
 from gis.map_layers import ANYONE, Layer
 from gis.people import PUBLIC, Caller
 from gis.points import CaseStore
 from gis.points_components import ComponentStore
 from gis.search import CaseFilter
 from gis.settings import settings
-from layers import style, tiles
+from layers import mvt, style, tiles
 
 Found = TypeVar("Found")
 log = structlog.get_logger("tiles")
@@ -56,6 +57,11 @@ class Wanted:
     query: str
     bits: int
     named: bool
+
+    @property
+    def where(self) -> tuple[int, int, int]:
+        """Its zoom, column and row."""
+        return self.z, self.x, self.y
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,8 @@ class Tiles:
             wanted = _parse(scope["path"], b"")  # the same under every filter: made and kept once
         known = await self._caller(given, layer)
         if layer.query in ("cases", "heat"):
-            stamp = self._cases().stamp(datetime.now(UTC))
+            # What only the database knows of a case follows no tile: then any change makes all of them anew.
+            stamp = self._cases().stamp(datetime.now(UTC), None if wanted.named else wanted.where)
         else:
             stamp = (await self._components.get()).mark if layer.query == "components" else shapes
         etag = f'"{stamp}-{known.scope}-{wanted.query}"'.encode()
@@ -195,7 +202,7 @@ class Tiles:
             return b""
         if layer.query == "components":
             store = await self._components.get()
-            return self._keep(key, tiles.components(store, store.mask(wanted.filter), wanted.z, wanted.x, wanted.y))
+            return self._keep(key, tiles.components(store, store.mask(wanted.filter), *wanted.where))
         if layer.query in ("cases", "heat") and not wanted.named:
             # A millisecond or so of arithmetic: handing it to a thread would cost as much as it saves.
             return self._keep(key, self._draw(wanted, layer, caller))
@@ -209,7 +216,7 @@ class Tiles:
         return body
 
     def _draw(self, wanted: Wanted, layer: Layer, caller: Caller) -> bytes:
-        where = wanted.z, wanted.x, wanted.y
+        where = wanted.where
         if layer.query in map_shapes.LAYERS:
             with db.transaction() as tx:
                 return map_shapes.tile(tx, layer.query, *where)
@@ -282,6 +289,10 @@ def _short(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+# The version of a tile tells its cases; drawn otherwise by a newer release, the same cases are another tile.
+_DRAWN_BY: Final = _short("".join(Path(str(m.__file__)).read_text("utf-8") for m in (tiles, mvt, points_cells)))
+
+
 def _token(given: Mapping[bytes, bytes]) -> str | None:
     scheme, _, bearer = given.get(b"authorization", b"").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and bearer:
@@ -316,7 +327,7 @@ def _parse(path: str, query: bytes) -> Wanted:
         x,
         y,
         wanted,
-        _short(repr(sorted(wanted.query().items())) + cells),
+        _short(repr(sorted(wanted.query().items())) + cells + _DRAWN_BY),
         _CELLS[cells],
         wanted.named() is not None,
     )

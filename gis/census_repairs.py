@@ -7,11 +7,10 @@ order. Taking one back is leaving it out. Rows are called as a reader of the fil
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import shapely
 
 from gis import components, errors, geometry, import_mapping
@@ -19,6 +18,9 @@ from gis.import_checks import declared_crs, raw_xy, used_columns
 from gis.import_mapping import CategoryRule, FieldRule, GeometryRule, Mapping
 from gis.import_readers import Source
 from gis.local_systems import PREFIX, LocalSystem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Flags = npt.NDArray[np.bool_]
 

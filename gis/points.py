@@ -22,6 +22,7 @@ from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat, hexagons
 from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
 from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, pixels
+from gis.points_versions import Versions
 from gis.search import LIGHTS, CaseFilter
 
 FACETS: Final = (
@@ -84,7 +85,8 @@ class CaseStore:
         self.dictionaries = dictionaries
         self._table = Table(columns, mark)
         self._masks: Recent[Mask] = Recent(_MASKS)
-        self._stamp = (self.snapshot, -1, "")
+        self._versions = Versions.of(self.snapshot)
+        self._stamps: tuple[Snapshot, int, dict[Any, str]] = (self.snapshot, -1, {})
 
     @classmethod
     def of(cls, rows: Sequence[Any], mark: str = "") -> "CaseStore":
@@ -112,6 +114,7 @@ class CaseStore:
         taken = self._table.apply(encode(rows, self.dictionaries), mark, pack_ids(gone) if gone else None)
         if self.snapshot.parts[0].segment is not base:
             self._masks = Recent(_MASKS)  # masks of the old base would keep all of it in memory
+        self._versions = Versions.of(self.snapshot)  # by the writer: whoever asks for a tile should not wait for it
         return taken
 
     def refresh(self, tx: Connection, ids: Sequence[UUID], mark: str = "") -> int:
@@ -148,13 +151,21 @@ class CaseStore:
             self.refresh(tx, list(ids), f"{snapshot.mark}+")  # a new mark: tiles change
         return differing
 
-    def stamp(self, now: datetime) -> str:
-        """What a tile's ETag starts with: it changes when a case changed or a light did."""
-        snapshot, second = self.snapshot, seconds(now)
-        held = self._stamp
+    def stamp(self, now: datetime, tile: tuple[int, int, int] | None = None) -> str:
+        """What the ETag of a tile (z, x, y) starts with: it changes when a case or a light in it did.
+
+        Without a tile it changes with any case or light of the town.
+        """
+        versions, second = self._versions, seconds(now)
+        snapshot = versions.snapshot
+        held = self._stamps
         if held[0] is not snapshot or held[1] != second:
-            held = self._stamp = (snapshot, second, f"{snapshot.mark}.{_last_change(snapshot, second):x}")
-        return held[2]
+            held = self._stamps = (snapshot, second, {})
+        found = held[2].get(tile)
+        if found is None:
+            found = versions.tile(*tile, second) if tile else f"{snapshot.mark}.{_last_change(snapshot, second):x}"
+            held[2][tile] = found
+        return found
 
     def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Iterable[UUID] | None = None) -> Mask:
         """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.

@@ -10,7 +10,6 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from openpyxl import load_workbook
 from sqlalchemy import select
 
 from gis import definitions, errors, people, shifts, workbooks
@@ -96,6 +95,8 @@ def take(tx: Connection, caller: Caller, content: bytes) -> Taken:
 
 def _read(content: bytes) -> list[tuple[int, dict[str, str]]]:
     """(row number, cells by column) of the rows that hold something."""
+    from openpyxl import load_workbook  # few processes read a workbook
+
     try:
         workbooks.check_size(content)
         sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]

@@ -12,10 +12,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from openpyxl import Workbook, load_workbook
-from openpyxl.styles import Alignment, Font, PatternFill
-from openpyxl.utils import get_column_letter
-
 from gis import errors
 
 _UNPACKED_LIMIT = 200 * 2**20
@@ -55,6 +51,8 @@ def read(content: bytes, columns: Mapping[str, Sequence[str]], needed: Sequence[
     forms. Every cell of a merged range has the range's text. Raises ``SheetBad`` when the content is no workbook, is
     too large, or no sheet has such a header.
     """
+    from openpyxl import load_workbook  # few processes read or write a workbook
+
     try:
         check_size(content)
         book = load_workbook(io.BytesIO(content), data_only=True, keep_links=False)
@@ -167,6 +165,10 @@ def _text(value: object) -> str:
 
 def write(sheets: Mapping[str, tuple[Sequence[str], Iterable[Sequence[Any]]]], widths: Sequence[int] = ()) -> bytes:
     """A workbook of tables: {sheet: (headers, rows)}. ``widths`` are of columns, in characters."""
+    from openpyxl import Workbook
+    from openpyxl.styles import Alignment, Font, PatternFill
+    from openpyxl.utils import get_column_letter
+
     book = Workbook()
     book.remove(book.active)
     for title, (headers, rows) in sheets.items():

@@ -2,6 +2,8 @@
 
 Leaflet and its cluster plugin come from the built front-end (``layers/web/dist/folium``) and are written into the
 file; ground, villages and grids are our own vectors; there are no tiles, fonts or images to fetch.
+
+folium is loaded where a map is drawn: it brings 40 MB, pandas among them, that a process drawing tiles has no use for.
 """
 
 import html
@@ -12,12 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import folium
 import h3
-from branca.element import Element, Figure
-from folium.plugins import FastMarkerCluster
 
 from gis import filter_words, register, search, shapes, statistics
 from gis.db import Connection
@@ -28,6 +27,11 @@ from gis.people import Caller
 from gis.rulebook import flow_of, rulebook
 from gis.search import ZONE, CaseFilter
 from gis.settings import ROOT
+
+if TYPE_CHECKING:
+    import folium
+    from branca.element import Element
+    from folium.plugins import FastMarkerCluster
 
 ASSETS = ROOT / "layers" / "web" / "dist" / "folium"
 _SCRIPTS, _STYLES = ("leaflet.js", "leaflet.markercluster.js"), ("leaflet.css", "MarkerCluster.css")
@@ -186,6 +190,9 @@ def _heat_resolution(west: float, south: float, east: float, north: float) -> in
 
 def render(sheet: Sheet) -> str:
     """The HTML. Raises ``Unavailable`` when the front-end was not built."""
+    import folium
+    from branca.element import Figure
+
     words = WORDS[sheet.language]
     west, south, east, north = sheet.bbox
     drawn = folium.Map(
@@ -216,7 +223,7 @@ def render(sheet: Sheet) -> str:
     for name, element in _assets().items():
         figure.header.add_child(element, name=name)
     figure.header.add_child(_texts(sheet, words), name="texts")
-    figure.html.add_child(_Verbatim(_legend(sheet, words)))
+    figure.html.add_child(_verbatim(_legend(sheet, words)))
     return str(figure.render())
 
 
@@ -225,7 +232,9 @@ def _title(sheet: Sheet) -> str:
     return f"{sheet.title} · {chosen.zh if sheet.language == 'zh' else chosen.en}"
 
 
-def _ground(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
+def _ground(features: Sequence[Mapping[str, Any]]) -> "folium.FeatureGroup":
+    import folium
+
     group = folium.FeatureGroup(name="ground", control=False)
     for feature in features:
         layer, kind = feature["properties"]["layer"], feature["properties"]["kind"]
@@ -237,7 +246,9 @@ def _ground(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
     return group
 
 
-def _outlines(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
+def _outlines(features: Sequence[Mapping[str, Any]]) -> "folium.FeatureGroup":
+    import folium
+
     group = folium.FeatureGroup(name="outlines", control=False)
     if features:
         bare = [{"type": "Feature", "properties": {}, "geometry": feature["geometry"]} for feature in features]
@@ -249,7 +260,9 @@ def _outlines(features: Sequence[Mapping[str, Any]]) -> folium.FeatureGroup:
 
 def _shaded(
     features: Sequence[Mapping[str, Any]], name: str, weight: float, *, show: bool, shades: Sequence[str] = SHADES
-) -> folium.FeatureGroup:
+) -> "folium.FeatureGroup":
+    import folium
+
     group = folium.FeatureGroup(name=name, show=show)
     edges = breaks([f["properties"]["value"] for f in features])
 
@@ -293,7 +306,9 @@ def _plain(feature: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "Feature", "properties": properties, "geometry": feature["geometry"]}
 
 
-def _label(feature: Mapping[str, Any]) -> folium.Marker:
+def _label(feature: Mapping[str, Any]) -> "folium.Marker":
+    import folium
+
     text = f"{_safe(feature['properties']['name'])}<b>{feature['properties']['value']}</b>"
     icon = folium.DivIcon(html=f"<span>{text}</span>", class_name="village", icon_size=(0, 0))
     return folium.Marker(feature["label"], icon=icon, interactive=False, z_index_offset=-1000)
@@ -341,15 +356,17 @@ function (cluster) {
 """
 
 
-def _texts(sheet: Sheet, words: Mapping[str, Any]) -> "_Verbatim":
+def _texts(sheet: Sheet, words: Mapping[str, Any]) -> "Element":
     """What people wrote, for the popups: past folium, whose template engine would run what stands in braces."""
     texts = json.dumps([list(mark[3:]) for mark in sheet.marks], ensure_ascii=False, separators=(",", ":"))
     facts = json.dumps(words["facts"], ensure_ascii=False)
     # In a script only "<" can end it or open a comment; as an escape it is the same JSON.
-    return _Verbatim(f"<script>var wanggeFacts={facts},wanggeTexts={texts.replace('<', chr(92) + 'u003c')}</script>")
+    return _verbatim(f"<script>var wanggeFacts={facts},wanggeTexts={texts.replace('<', chr(92) + 'u003c')}</script>")
 
 
-def _cases(sheet: Sheet, words: Mapping[str, Any]) -> FastMarkerCluster:
+def _cases(sheet: Sheet, words: Mapping[str, Any]) -> "FastMarkerCluster":
+    from folium.plugins import FastMarkerCluster
+
     layer = FastMarkerCluster(  # type: ignore[no-untyped-call]
         [[*mark[:3], i] for i, mark in enumerate(sheet.marks)],
         callback=_MARK,
@@ -439,20 +456,21 @@ border-radius:6px;box-shadow:0 1px 4px #0004;font-size:13px;line-height:1.5;colo
 """
 
 
-class _Verbatim(Element):
+def _verbatim(markup: str) -> "Element":
     """Markup that is no template: libraries hold braces of their own."""
+    from branca.element import Element
 
-    def __init__(self, markup: str) -> None:
-        super().__init__("{{ this.markup }}")
-        self.markup = markup
+    told = Element("{{ this.markup }}")
+    told.markup = markup  # type: ignore[attr-defined]  # the template's only word
+    return told
 
 
-def _assets() -> dict[str, _Verbatim]:
+def _assets() -> "dict[str, Element]":
     try:
         scripts, styles = ([(ASSETS / name).read_text("utf-8") for name in names] for names in (_SCRIPTS, _STYLES))
     except FileNotFoundError as error:
         raise Unavailable("前端尚未构建，请先执行 make setup", "The front-end is not built; run make setup") from error
     # Leaflet's pictures are of its default pin and folded layer switch, neither of which is used.
     styles = [re.sub(r"url\([^)]*\)", "none", style) for style in styles]
-    found = {f"style{i}": _Verbatim(f"<style>{style}</style>") for i, style in enumerate([*styles, _css()])}
-    return found | {f"script{i}": _Verbatim(f"<script>{script}</script>") for i, script in enumerate(scripts)}
+    found = {f"style{i}": _verbatim(f"<style>{style}</style>") for i, style in enumerate([*styles, _css()])}
+    return found | {f"script{i}": _verbatim(f"<script>{script}</script>") for i, script in enumerate(scripts)}

@@ -5,11 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
-from openpyxl.styles import Alignment, Font
-from openpyxl.utils import get_column_letter
-
 MEDIA_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 _WIDEST = 60
 
@@ -25,6 +20,11 @@ class Sheet:
 
 def workbook(sheets: Sequence[Sheet]) -> bytes:
     """The tables as an ``.xlsx``, one sheet each, heads bold and frozen, columns as wide as what they hold."""
+    from openpyxl import Workbook  # few processes write one
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+    from openpyxl.styles import Alignment, Font
+    from openpyxl.utils import get_column_letter
+
     book = Workbook()
     book.remove(book.active)
     for one in sheets:

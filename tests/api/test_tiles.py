@@ -85,9 +85,14 @@ def test_a_change_gives_a_new_version_and_no_change_costs_nothing(client, login,
     again = client.get(address, headers=headers | {"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["etag"] == first.headers["etag"]
+    px, py = (axis >> geometry.WORLD_BITS - 16 for axis in geometry.world_pixel(spot["lon"], spot["lat"]))
+    near, far = (f"/tiles/heat/16/{px + step}/{py}.mvt" for step in (0, 9))
+    tags = {one: client.get(one, headers=headers).headers["etag"] for one in (near, far)}
     before = total(client, headers, town(10))
     report(client, headers, spot)
     until(lambda: total(client, headers, town(10)) == before + 1)
+    found = [client.get(one, headers=headers | {"If-None-Match": tags[one]}).status_code for one in (near, far)]
+    assert found == [200, 304], "only where something happened"
     later = client.get(address, headers=headers | {"If-None-Match": first.headers["etag"]})
     assert later.status_code == 200
     assert later.headers["etag"] != first.headers["etag"]

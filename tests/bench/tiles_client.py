@@ -16,17 +16,19 @@ from pathlib import Path
 from tests.bench import service
 
 _LUA = """
-local paths, tags = {}, {}
-for line in io.lines("FILE") do
-  local path, tag = line:match("^(%S+)\\t?(.*)$")
-  paths[#paths + 1], tags[#tags + 1] = path, tag
+local asked, at = {}, 0
+init = function(arguments)
+  wrk.init(arguments)
+  for line in io.lines("FILE") do
+    local path, tag = line:match("^(%S+)\\t?(.*)$")
+    local headers = { HEADERS }
+    if tag ~= "" then headers["If-None-Match"] = tag end
+    asked[#asked + 1] = wrk.format("GET", path, headers)
+  end
 end
-local at = 0
 request = function()
-  at = at % #paths + 1
-  local headers = { HEADERS }
-  if tags[at] ~= "" then headers["If-None-Match"] = tags[at] end
-  return wrk.format("GET", paths[at], headers)
+  at = at % #asked + 1
+  return asked[at]
 end
 done = function(summary, latency, requests)
   local e = summary.errors

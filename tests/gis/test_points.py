@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, update
 
-from gis import geometry, points_cells, points_order, search
+from gis import geometry, points_cells, points_order, points_table, search
 from gis.people import Caller, Grant, Scope
 from gis.points import FACETS, CaseStore
 from gis.points_bits import Ranked, pack
@@ -423,6 +423,64 @@ def test_the_stamp_changes_when_a_case_or_a_light_does_and_only_then():
     assert [a == b for a, b in pairwise(stamps)] == [True, False, True, True, False, True]
     store.apply([Row(UUID(int=8), 116.65, 40.1)], mark="6")
     assert store.stamp(NOW + timedelta(seconds=500)) != stamps[-1]
+
+
+def tile_of(row, z):
+    return row.mk >> 2 * (geometry.WORLD_BITS - z)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(-9, 9))
+def test_a_tile_has_a_new_version_when_and_only_when_something_in_it_changed(seed, batches, lag):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(points_table, "_TAIL_MIN", 20)  # so that the base is made anew on the way
+        check_versions(random.Random(seed), batches, NOW + timedelta(seconds=lag))
+
+
+def check_versions(chance, batches, now):
+    held = {row.id: row for row in (make_row(chance, i) for i in range(60))}
+    store = CaseStore.of(list(held.values()))
+    places = sorted({(z, tile_of(row, z)) for row in held.values() for z in (9, 13, 16)})
+    named = {place: (place[0], *(int(axis) for axis in geometry.deinterleave(place[1]))) for place in places}
+    for size in batches:
+        before = {place: store.stamp(now, tile).split(".")[0] for place, tile in named.items()}
+        changes = [make_row(chance, 100) for _ in range(size)]
+        known = chance.sample(sorted(held), size // 2)
+        for at, case_id in enumerate(known):
+            changes[at] = replace(changes[at], id=case_id, seq=held[case_id].seq + 1)
+        touched = [row for change in changes for row in (change, held.get(change.id)) if row is not None]
+        store.apply(changes)
+        held |= {row.id: row for row in changes}
+        for z, code in places:
+            same = store.stamp(now, named[z, code]).split(".")[0] == before[z, code]
+            assert same == all(tile_of(row, z) != code for row in touched)
+    # Another process, which began with what this one took in piece by piece, says the same of the cases.
+    other = CaseStore.of(list(held.values()), mark="elsewhere")
+    for tile in named.values():
+        assert store.stamp(now, tile).split(".")[0] == other.stamp(now, tile).split(".")[0]
+
+
+def test_a_light_gives_its_own_tiles_a_new_version_and_no_others():
+    here, there = (116.65, 40.1), (116.68, 40.12)
+    due = [Row(UUID(int=7), *here, due_at=NOW, yellow_at=NOW - timedelta(seconds=60)), Row(UUID(int=8), *there)]
+    store = CaseStore.of(due)
+    for z in (0, 8, 13, 16, 19):
+        for place, changes in ((here, True), (there, z < 13)):
+            tile = (z, *(int(axis) >> geometry.WORLD_BITS - z for axis in geometry.world_pixel(*place)))
+            stamps = [store.stamp(NOW + timedelta(seconds=s), tile) for s in (-61, -60, 0, 1, 500)]
+            assert [a == b for a, b in pairwise(stamps)] == [not changes, True, not changes, True], (z, place)
+
+
+def test_a_case_that_moves_or_goes_changes_the_tile_it_leaves():
+    here, there = (116.65, 40.1), (116.68, 40.12)
+    tiles = [(16, *(int(axis) >> geometry.WORLD_BITS - 16 for axis in geometry.world_pixel(*p))) for p in (here, there)]
+    store = CaseStore.of([Row(UUID(int=7), *here)])
+    empty, full = store.stamp(NOW, tiles[1]), store.stamp(NOW, tiles[0])
+    store.apply([Row(UUID(int=7), *there, seq=2)])
+    assert store.stamp(NOW, tiles[0]) == empty
+    assert store.stamp(NOW, tiles[1]) not in (empty, full)
+    store.apply([], gone=[UUID(int=7)])
+    assert [store.stamp(NOW, tile) for tile in tiles] == [empty, empty]
 
 
 def test_text_filters_need_their_ids():

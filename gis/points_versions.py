@@ -1,0 +1,112 @@
+"""The version of each tile: a digest of the cases in it, and when time last changed a light there. Draws nothing.
+
+The digest follows from the cases alone, not from how they came into memory: processes that hold the same cases say the
+same, and what happens in one street leaves the tiles of all others as they are. It never comes back to what it was
+while a case is there, for every event raises ``seq``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gis import geometry
+from gis.points_bits import Ranked, Rows, everything
+from gis.points_table import NEVER, Array, Segment, Snapshot, run_starts
+
+BLOCK_ZOOM: Final = 16
+"""Tiles of this zoom have a digest each; smaller tiles have that of the one they lie in."""
+_SHIFT: Final = 2 * (geometry.WORLD_BITS - BLOCK_ZOOM)
+_CHUNK: Final = 1 << 17  # rows: what is needed in between stays small beside the columns
+_CLOCKS: Final = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
+_ODD: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F))
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The digests of a snapshot: ``sums`` over the cases of each of ``blocks`` (Morton codes, ascending)."""
+
+    snapshot: Snapshot
+    blocks: Rows
+    sums: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "Versions":
+        """From all its rows the first time; then from those that changed since its base was made."""
+        blocks, sums = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+        for part in snapshot.parts:
+            segment = part.segment
+            whole = segment.derived("digests", partial(_digests, segment))
+            left = Ranked(everything(segment.n) & ~part.alive).rows(0, segment.n)
+            gone, lost = _summed(segment, left)
+            blocks += [whole[0], gone]
+            sums += [whole[1], np.uint64(0) - lost]
+        found, total = _together(blocks, sums)
+        return cls(snapshot, found.astype(np.int64), total)
+
+    def tile(self, z: int, x: int, y: int, second: int) -> str:
+        """The version of tile z/x/y at ``second`` (since 1970): another when a case or a light in it is another."""
+        if z > BLOCK_ZOOM:
+            x, y, z = x >> z - BLOCK_ZOOM, y >> z - BLOCK_ZOOM, BLOCK_ZOOM
+        code = int(geometry.interleave(x, y))
+        width = 2 * (BLOCK_ZOOM - z)
+        low, high = np.searchsorted(self.blocks, np.array([code << width, code + 1 << width], np.int64))
+        digest = int(self.sums[low:high].sum(dtype=np.uint64))
+        return f"{digest:x}.{self._last_change(z, code, second):x}"
+
+    def _last_change(self, z: int, code: int, second: int) -> int:
+        """The last moment up to ``second`` at which time alone changed a light in the tile; 0 for none.
+
+        Also of a case that changed since its segment was made: that costs a tile more, never one too few.
+        """
+        latest = 0
+        for part in self.snapshot.parts:
+            moments = part.segment.derived(("moments", z), partial(_moments, part.segment, z))
+            passed = int(np.searchsorted(moments, np.uint64(code << 32 | second), "right"))
+            found = int(moments[passed - 1]) if passed else 0
+            latest = max(latest, found & 0xFFFFFFFF if found >> 32 == code else 0)
+        return latest
+
+
+def _digests(segment: Segment) -> Array:
+    """(2, blocks): the blocks of a whole segment and the sums over them."""
+    pieces = [_summed(segment, slice(start, start + _CHUNK)) for start in range(0, segment.n, _CHUNK)]
+    return np.stack(_together([block for block, _ in pieces], [total for _, total in pieces]))
+
+
+def _summed(segment: Segment, rows: Rows | slice) -> tuple[Array, Array]:
+    """Of some ascending rows: the blocks they lie in, and the sum of what is mixed of ``id`` and ``seq`` in each."""
+    block = (segment["mk"][rows] >> _SHIFT).astype(np.uint64)
+    first = run_starts(block)
+    ids = segment["id"][rows]
+    mixed = (ids[:, 0] * _ODD[0] ^ ids[:, 1]) + segment["seq"][rows].astype(np.uint64) * _ODD[1]
+    mixed = (mixed ^ mixed >> np.uint64(32)) * _ODD[2]
+    mixed = (mixed ^ mixed >> np.uint64(29)) * _ODD[0]
+    return block[first], np.add.reduceat(mixed, first) if len(first) else mixed
+
+
+def _together(blocks: Sequence[Array], sums: Sequence[Array]) -> tuple[Array, Array]:
+    if not blocks:
+        return np.zeros(0, np.uint64), np.zeros(0, np.uint64)
+    found, where = np.unique(np.concatenate(blocks), return_inverse=True)
+    total = np.zeros(len(found), np.uint64)
+    np.add.at(total, where, np.concatenate(sums))
+    return found, total
+
+
+def _moments(segment: Segment, z: int) -> Array:
+    """Ascending: the Morton code of a tile of zoom z in the upper half, a moment at which one of its lights changes
+    in the lower."""
+    if z < BLOCK_ZOOM:
+        finest = segment.derived(("moments", BLOCK_ZOOM), partial(_moments, segment, BLOCK_ZOOM))
+        code = finest >> np.uint64(32 + 2 * (BLOCK_ZOOM - z))
+        return np.unique(code << np.uint64(32) | finest & np.uint64(0xFFFFFFFF))
+    pieces = []
+    for name in _CLOCKS:
+        column = segment[name]
+        rows = np.flatnonzero((column > 0) & (column != NEVER))
+        pieces.append((segment["mk"][rows] >> _SHIFT).astype(np.uint64) << np.uint64(32) | column[rows])
+    return np.unique(np.concatenate(pieces))
