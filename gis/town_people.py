@@ -49,6 +49,8 @@ class Person:
 def hire(spec: TownSpec, duty_grids: Sequence[str], departments: Iterable[str]) -> list[Person]:
     """Everybody of a town: the desk, two handlers and a manager per department, an inspector per pair of duty grids.
 
+    Each village has a leader, who sees that village.
+
     ``duty_grids`` are sorted codes; ``departments`` the codes that get handlers.
     """
     rng = spec.rng("people")
@@ -69,6 +71,8 @@ def hire(spec: TownSpec, duty_grids: Sequence[str], departments: Iterable[str]) 
     for k, beat in enumerate(_beats(duty_grids), start=1):
         grants = [("inspector", "duty_grid", code) for code in beat] + [("inspector", "own", "")]
         add(f"inspector{k:03d}", CENTRE, grants, duty_grids=tuple(beat))
+    for village in dict.fromkeys(map(_village, duty_grids)):
+        add(f"leader_{village[-3:]}", CENTRE, [("leader", "village", village)])
     add("platform", CENTRE, [("platform", "town", "")], name="对接平台（模拟）", machine=True)
     return staff
 
@@ -77,11 +81,15 @@ def _beats(duty_grids: Sequence[str]) -> list[list[str]]:
     """Two following duty grids of one division each; the last of an odd number alone."""
     beats: list[list[str]] = []
     for code in duty_grids:
-        if beats and len(beats[-1]) == 1 and beats[-1][0].split("D")[0] == code.split("D")[0]:
+        if beats and len(beats[-1]) == 1 and _village(beats[-1][0]) == _village(code):
             beats[-1].append(code)
         else:
             beats.append([code])
     return beats
+
+
+def _village(duty_grid: str) -> str:
+    return duty_grid.split("D")[0]
 
 
 def _name(rng: np.random.Generator) -> str:
@@ -104,7 +112,7 @@ def roster(staff: Sequence[Person], first: date, days: int = 14) -> list[Turn]:
     """Shifts from ``first`` on: early and late in turn by week, one day in seven off, working people only.
 
     Inspectors are off at weekends, half on each day, so that every duty grid has somebody from Monday to Friday (a
-    weekend that is made up is planned by hand); leaders are on duty by day.
+    weekend that is made up is planned by hand); the town's leaders are on duty by day.
     """
     working = ("inspector", "acceptor", "shift_leader", "dispatcher")
     turns: list[Turn] = []
@@ -118,7 +126,7 @@ def roster(staff: Sequence[Person], first: date, days: int = 14) -> list[Turn]:
             grid = person.duty_grids[(today - first).days % len(person.duty_grids)] if person.duty_grids else None
             turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), grid, role))
     start, hours = LEADING
-    for person in (p for p in staff if p.grants[0][0] == "leader"):
+    for person in (p for p in staff if p.grants[0][:2] == ("leader", "town")):
         for day in range(days):
             begins = datetime.combine(first + timedelta(days=day), start, ZONE)
             turns.append(Turn(person.id, begins, begins + timedelta(hours=hours), None, "leader"))

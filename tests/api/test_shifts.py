@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select
 
 from gis import db, workbooks
 from gis.settings import settings
-from gis.tables import audit, duty_grid, shift, staff
+from gis.tables import audit, duty_grid, shift, staff, staff_role
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -270,3 +270,32 @@ def test_who_is_on_duty_now(client, login, plan):
     )
     found = client.get("/api/shifts/now", headers=login("leader")).json()["items"]
     assert [(s["username"], s["online"]) for s in found] == [("acceptor1", False)]
+
+
+def test_the_wall_of_a_village_has_its_inspectors_and_its_posts(client, login, plan):
+    now = datetime.now(ZONE)
+    span = {"starts_at": (now - timedelta(hours=2)).isoformat(), "ends_at": (now + timedelta(hours=2)).isoformat()}
+    with db.transaction() as tx:
+        beats = tx.execute(
+            select(staff_role.c.staff_id, func.min(staff_role.c.scope_code))
+            .where(staff_role.c.role == "inspector", staff_role.c.scope == "duty_grid")
+            .group_by(staff_role.c.staff_id)
+        ).all()
+    turns = [{"staff": str(one), "role": "inspector", "duty_grid": code} | span for one, code in beats]
+    assert plan(turns).status_code == 200
+
+    def patrol(who: str, query: str = "") -> tuple[list[str], list[str] | None]:
+        told = client.get(f"/api/wall/patrol?{query}", headers=login(who)).json()
+        gaps = told["gaps"] and [gap["duty_grid"]["code"] if gap["duty_grid"] else "" for gap in told["gaps"]]
+        return [one["duty_grid"]["code"] for one in told["on_shift"]], gaps
+
+    everybody, posts = patrol("leader")
+    villages = {code.split("D")[0] for code in everybody}
+    assert len(everybody) == len(beats) > len(villages) > 1
+    for village in villages:
+        there = [code for code in everybody if code.startswith(village)]
+        assert patrol("leader", f"village={village}") == (there, [code for code in posts if code.startswith(village)])
+        assert patrol(f"leader_{village[-3:]}") == (there, None)
+        silent = client.get(f"/api/wall/alerts?village={village}", headers=login("leader")).json()["silent"]
+        assert (silent["n"], silent["of"]) == (len(there), len(there))
+    assert patrol("leader", "department=D02") == ([], None)

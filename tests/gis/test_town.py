@@ -239,10 +239,14 @@ def test_staff_have_scopes_that_exist(any_town: Town) -> None:
     names = [p.username for p in any_town.staff]
     assert len(names) == len(set(names))
     departments, duty = set(any_town.departments["code"]), set(any_town.duty_grids["code"])
+    villages = set(any_town.divisions.loc[any_town.divisions["level"] == "village", "code"])
     for person in any_town.staff:
         assert person.department in departments
         for _, scope, code in person.grants:
-            assert {"department": code in departments, "duty_grid": code in duty}.get(scope, code == "")
+            known = {"department": code in departments, "duty_grid": code in duty, "village": code in villages}
+            assert known.get(scope, code == "")
+    led = [code for p in any_town.staff for role, scope, code in p.grants if (role, scope) == ("leader", "village")]
+    assert sorted(led) == sorted(villages)
     watched = [code for p in any_town.staff for role, _, code in p.grants if role == "inspector" and code]
     assert sorted(watched) == sorted(duty)
     assert {"admin", "leader", "acceptor6", "shiftleader2", "dispatcher4", "evaluator1", "inspector001"} <= set(names)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +18,19 @@ ON_MAP = """() => {
   const source = window.wanggeMap?.getZoom() < 15 ? 'wall-cases-far' : 'wall-cases-near'
   const cells = window.wanggeMap?.querySourceFeatures(source, {sourceLayer: 'cases'}) ?? []
   return cells.reduce((sum, cell) => sum + cell.properties.n, 0)
+}"""
+#: Whether all of an extent (west, south, east, north) is on the map, beside whatever lies over the map.
+UNHIDDEN = """([west, south, east, north]) => {
+  const map = window.wanggeMap
+  if (!map || map.isMoving() || map.getCanvas().clientWidth !== map.getContainer().clientWidth) return false
+  const frame = map.getContainer().getBoundingClientRect()
+  const times = frame.width / map.getContainer().clientWidth
+  const [a, b] = [map.project([west, north]), map.project([east, south])]
+  const [left, top] = [frame.left + a.x * times, frame.top + a.y * times]
+  const [right, bottom] = [frame.left + b.x * times, frame.top + b.y * times]
+  const over = [...document.querySelectorAll('[data-over]')].map((one) => one.getBoundingClientRect())
+  return left >= frame.left && top >= frame.top && right <= frame.right && bottom <= frame.bottom
+    && over.length > 3 && over.every((o) => o.left >= right || o.right <= left || o.top >= bottom || o.bottom <= top)
 }"""
 
 
@@ -240,16 +252,26 @@ def test_a_place_is_found_by_its_code(wall: Wall, town: Town) -> None:
     )
 
 
-@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1920, 1080), (3840, 2160), (5760, 1080)])
-def test_the_map_has_most_of_every_screen(wall: Wall, tmp_path: Path, width: int, height: int) -> None:
-    wall.page.set_viewport_size({"width": width, "height": height})
-    wall.open(drawn=False)  # without a graphics card eight million pixels take their time
-    wall.page.screenshot(path=str(tmp_path / f"wall-{width}.png"), timeout=60_000)
-    box = wall.page.get_by_role("region", name="地图", exact=True).bounding_box()
-    assert box is not None
-    assert box["width"] * box["height"] >= 0.6 * width * height
-    hidden = wall.page.evaluate("() => document.documentElement.scrollHeight - innerHeight")
-    assert hidden <= 0, "a wall does not scroll"
+def test_the_map_has_most_of_every_screen_and_no_panel_hides_the_town(wall: Wall, town: Town) -> None:
+    bbox = town.ask("leader", "GET", "/api/town")["bbox"]
+    wall.open()
+    for width, height in ((1920, 1080), (3840, 2160), (3840, 1080), (5760, 1080), (1366, 768)):
+        wall.page.set_viewport_size({"width": width, "height": height})
+        wall.page.wait_for_function(UNHIDDEN, arg=bbox)
+        box = wall.page.get_by_role("region", name="地图", exact=True).bounding_box()
+        assert box is not None
+        assert box["width"] * box["height"] >= 0.6 * width * height, (width, height)
+        hidden = wall.page.evaluate("() => document.documentElement.scrollHeight - innerHeight")
+        assert hidden <= 0, "a wall does not scroll"
+    wall.page.locator("[data-scene=heat]").click()
+    expect(wall.page.get_by_test_id("slid")).to_be_visible()
+    wall.page.wait_for_function(UNHIDDEN, arg=bbox)
+    wall.page.locator("[data-tool=coverage]").click()
+    expect(wall.page.get_by_test_id("coverage").locator("ol li").first).to_be_visible()
+    wall.page.wait_for_function(UNHIDDEN, arg=bbox)
+    wall.page.get_by_test_id("coverage").get_by_role("button", name="关闭").click()
+    expect(wall.page.get_by_test_id("coverage")).to_have_count(0)
+    wall.page.wait_for_function(UNHIDDEN, arg=bbox)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +308,8 @@ def test_one_goes_down_from_town_to_village_to_grid_to_case(wall: Wall, town: To
     far = wall.page.evaluate("() => wanggeMap.getZoom()")
     row = wall.page.locator("[data-row]").first
     village = str(row.get_attribute("data-row"))
-    row.locator("button").click()
+    with wall.page.expect_request(lambda asked: f"/api/wall/alerts?village={village}" in asked.url):
+        row.locator("button").click()
     expect(wall.page.get_by_test_id("total")).to_have_attribute("data-total", str(town.total(f"village={village}")))
     assert f"village={village}" in wall.page.url
     figure = wall.page.locator("[data-figure=open] .value")
@@ -303,6 +326,13 @@ def test_one_goes_down_from_town_to_village_to_grid_to_case(wall: Wall, town: To
     expect(wall.page.get_by_test_id("total")).to_have_attribute("data-total", str(town.total("")))
     wall.open(f"?scene=village:{village}", drawn=False)
     wall.page.wait_for_function("far => window.wanggeMap?.getZoom() > far + 0.3", arg=far)
+    of = wall.page.get_by_test_id("of")
+    expect(of).to_have_value(village)
+    wall.go("?scene=village:gone")
+    expect(of.locator("option:checked")).to_have_text("选择村居")
+    wall.go("?scene=department")
+    expect(wall.page).to_have_url(re.compile(r"scene=department:D\d\d"))
+    expect(of).to_have_value(re.compile(r"D\d\d"))
     assert wall.faults == []
 
 

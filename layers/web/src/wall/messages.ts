@@ -5,6 +5,8 @@ export const wall = {
   'wall.foot': ['场景与提醒', 'Scenes and alerts'],
   'wall.path': ['所在位置', 'Where you are'],
   'wall.grid': ['网格 {code}', 'Grid {code}'],
+  'wall.pick.village': ['选择村居', 'Choose a village'],
+  'wall.pick.department': ['选择部门', 'Choose a department'],
   'scene.overview': ['总览', 'Overview'],
   'scene.heat': ['热力', 'Heat'],
   'scene.patrol': ['巡查', 'Patrol'],

@@ -32,6 +32,8 @@ export interface Tool {
   component: Component
   /** Permission without which the tool is not offered. */
   needs?: string
+  /** The town is shown beside it; under a tool that draws the map keeps still. */
+  makesWay?: boolean
 }
 
 /** In the order of their buttons at the map's right edge; one is open at a time, as `tool=code` in the address. */
@@ -42,5 +44,5 @@ export const TOOLS: readonly Tool[] = [
   { code: 'sketch', title: 'tool.sketch', icon: 'M4 20l1-5L16 4l4 4L9 19zM14 6l4 4', component: lazily(() => import('./tools/SketchTool.vue')) },
   { code: 'panorama', title: 'tool.panorama', icon: 'M3 7q9 4 18 0v10q-9-4-18 0zM12 9v6', component: lazily(() => import('./tools/PanoramaTool.vue')) },
   { code: 'print', title: 'tool.print', icon: 'M7 8V3h10v5M7 17H4V8h16v9h-3M7 14h10v7H7z', component: lazily(() => import('./tools/PrintTool.vue')) },
-  { code: 'coverage', title: 'coverage.title', icon: 'M3 3h7v7H3zM14 3h7v7h-7zM3 14h7v7H3zM14 17.5l2.5 2.5L21 15', component: lazily(() => import('./tracks/CoverageTool.vue')), needs: 'statistics.view' },
+  { code: 'coverage', title: 'coverage.title', icon: 'M3 3h7v7H3zM14 3h7v7h-7zM3 14h7v7H3zM14 17.5l2.5 2.5L21 15', component: lazily(() => import('./tracks/CoverageTool.vue')), needs: 'statistics.view', makesWay: true },
 ]

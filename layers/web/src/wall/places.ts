@@ -3,7 +3,8 @@ import { computed, ref, watch } from 'vue'
 
 import { api } from '../shared/api'
 import { departments, divisions, me, town } from '../shared/names'
-import { filter, selection, setFilter, statistic } from './state'
+import { PRESETS } from './scenes'
+import { filter, scene, selection, setFilter, statistic } from './state'
 
 export type Box = [number, number, number, number]
 
@@ -16,17 +17,25 @@ export interface Step {
 const only = (values: string[] | undefined): string => (values?.length === 1 ? values[0]! : '')
 const nameOfVillage = (code: string): string => String(divisions.value?.features.find((one) => one.properties?.code === code)?.properties?.name ?? code)
 
-/** Villages that are all the caller may see; none when they see more, or other things. */
-export const ownVillages = computed<string[]>(() => {
-  const roles = me.value?.roles ?? []
-  return roles.length && roles.every((one) => one.scope === 'village') ? roles.map((one) => one.scope_code) : []
-})
+type Kind = 'village' | 'department'
 
-/** The village or department a scene of one begins with: the caller's own where they have one. */
-export function firstOf(kind: 'village' | 'department' | undefined): string {
-  if (kind === 'village') return ownVillages.value[0] ?? String(divisions.value?.features[0]?.properties?.code ?? '')
-  if (kind !== 'department') return ''
-  return me.value?.roles.find((one) => one.scope === 'department')?.scope_code ?? departments.value[0]?.code ?? ''
+/** Villages or departments that are all the caller may see; none when they see more, or other things. */
+function own(kind: Kind): string[] {
+  const roles = me.value?.roles ?? []
+  return roles.length && roles.every((one) => one.scope === kind) ? roles.map((one) => one.scope_code) : []
+}
+
+/** What a scene of one village or department can be of: where that is all the caller may see, their own. */
+export function choicesOf(kind: Kind): { code: string; name: string }[] {
+  const all = kind === 'department' ? departments.value : (divisions.value?.features ?? []).map(({ properties }) => ({ code: String(properties?.code), name: String(properties?.name) }))
+  const mine = own(kind)
+  return mine.length ? all.filter((one) => mine.includes(one.code)) : all
+}
+
+/** What such a scene begins with: the caller's own where they have one. */
+export function firstOf(kind: Kind | undefined): string {
+  if (!kind) return ''
+  return me.value?.roles.find((one) => one.scope === kind)?.scope_code ?? choicesOf(kind)[0]?.code ?? ''
 }
 
 /** Where one is, from the town down. */
@@ -68,13 +77,24 @@ function villagesAround(codes: readonly string[]): Box | null {
 }
 
 /** The caller's own ground: the whole town, or their villages. */
-export const home = computed<Box | null>(() => villagesAround(ownVillages.value) ?? town.value?.bbox ?? null)
+export const home = computed<Box | null>(() => villagesAround(own('village')) ?? town.value?.bbox ?? null)
 
 /** The extent of the place one is at; null until it is known. */
 export const extent = ref<Box | null>(null)
 
-/** Keeps the extent to the place. */
+/** Keeps the extent to the place; a scene whose address names no village or department is of the first one. */
 export function follow(): void {
+  watch(
+    [scene, me, divisions, departments],
+    () => {
+      const kind = PRESETS[scene.value.code].one
+      const first = me.value && !scene.value.of ? firstOf(kind) : ''
+      if (!kind || !first) return
+      scene.value = { ...scene.value, of: first }
+      if (!filter.value[kind]) setFilter({ ...filter.value, [kind]: [first] })
+    },
+    { immediate: true },
+  )
   watch(
     [path, divisions, home],
     async () => {

@@ -1,7 +1,8 @@
 /** Scenes in turn, unattended: how long each stays, which come, and rest while somebody touches the wall. */
 import { computed, onMounted, onScopeDispose, ref, watch } from 'vue'
 
-import { departments, divisions, may } from '../shared/names'
+import { may } from '../shared/names'
+import { choicesOf } from './places'
 import { following, PRESETS, SCENES, sceneFrom, type Scene } from './scenes'
 import { addressed, enter, scene } from './state'
 
@@ -28,10 +29,6 @@ export const left = ref(0)
 export const resting = ref(0)
 export const rotating = computed(() => Number(rotate.value) >= 5)
 
-const lists = computed<Record<string, string[]>>(() => ({
-  village: (divisions.value?.features ?? []).map((one) => String(one.properties?.code)),
-  department: departments.value.map((one) => one.code),
-}))
 /** A stop that names no village or department takes another one each time round. */
 const rounds: Record<string, number> = {}
 
@@ -39,7 +36,7 @@ const rounds: Record<string, number> = {}
 function sceneOf(stop: string): Scene {
   const found = sceneFrom(stop)
   const kind = PRESETS[found.code].one
-  const choices = kind ? (lists.value[kind] ?? []) : []
+  const choices = kind ? choicesOf(kind).map(({ code }) => code) : []
   if (!kind || found.of || !choices.length) return found
   const round = (rounds[stop] = ((rounds[stop] ?? -1) + 1) % choices.length)
   return { ...found, of: choices[round]! }

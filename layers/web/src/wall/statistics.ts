@@ -2,8 +2,8 @@
 import { reactive, ref, shallowRef, watch } from 'vue'
 
 import { api, isAbort } from '../shared/api'
-import { version } from '../shared/live'
 import type { Statistics } from '../shared/types'
+import { useRereading } from './rest'
 import { narrowing, period, statistic, type Dimension } from './state'
 
 export const ranking = shallowRef<Statistics | null>(null)
@@ -55,12 +55,6 @@ export async function load(): Promise<void> {
 
 /** Keeps the numbers equal to what is asked, and near to what is happening. */
 export function follow(): void {
-  let waiting: ReturnType<typeof setTimeout> | undefined
   watch(() => JSON.stringify([statistic, period.value, narrowing.value]), load, { immediate: true })
-  watch(version, () => {
-    waiting ??= setTimeout(() => {
-      waiting = undefined
-      void load()
-    }, REST_MS)
-  })
+  useRereading(load, REST_MS)
 }

@@ -1,12 +1,13 @@
 /** The map as an object with a few verbs: show this filter, these people, this number. Knows MapLibre; knows no widgets. */
 import {
-  LngLatBounds,
   Map as MapLibreMap,
+  MercatorCoordinate,
   ScaleControl,
   setWorkerUrl,
   type GeoJSONSource,
   type LayerSpecification,
   type MapGeoJSONFeature,
+  type PaddingOptions,
   type VectorTileSource,
 } from 'maplibre-gl'
 import 'maplibre-gl/dist/maplibre-gl.css'
@@ -17,6 +18,7 @@ import { markOf } from '../../shared/lights'
 import type { CaseItem, HeatCell, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
 import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
+import { roomiest, type Rect } from './room'
 import { addSymbols } from './symbols'
 
 setWorkerUrl(workerUrl)
@@ -39,10 +41,13 @@ const personPoint = (item: Position) => point([item.lon, item.lat], { id: item.i
 /** How much larger than a desk's screen everything is drawn: the page's type size says it. */
 export const magnification = (): number => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16
 
-/** What a scene's bar takes of the map's lower edge, with the scale below it. */
-const BAR = 136
-/** The layer tree stands on the left where there is space for it beside the town, a scene's bar below. */
-const roomAround = (box: HTMLElement, bar: boolean) => ({ top: 24, bottom: bar ? BAR : 24, right: 24, left: box.clientWidth >= 1300 ? 290 : 24 })
+type Box = [number, number, number, number]
+/** Between what is brought into view and what lies over the map or the map's edge. */
+const EDGE = 20
+/** Two paddings closer than this are one: panels are laid out in fractions of a pixel. */
+const SAME = 3
+/** Marks the map's own moves: what else moves it is somebody's wish to look elsewhere. */
+const OWN = { fitting: true }
 
 /** What was clicked: something with a detail of its own, or a village to go down into. */
 export type Picked = Selection | { type: 'village'; code: string }
@@ -52,7 +57,11 @@ export class WallMap {
   readonly map: MapLibreMap
   /** Done when sources and layers can be spoken to; tiles may still be on their way. */
   readonly ready: Promise<void>
-  private home: [number, number, number, number]
+  private home: Box
+  /** What lies over the map, in the map's pixels. */
+  private readonly over: () => Rect[]
+  /** What was brought into view last and how, for as long as nobody moves the map. */
+  private shown: { box: Box; padding: PaddingOptions } | null = null
   private readonly people = new Map<string, Position>()
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
@@ -61,20 +70,19 @@ export class WallMap {
   held = false
   /** A shape is begun and not finished: Escape is for it. */
   drawing = false
-  /** A bar lies over the map's lower edge: what is brought into view stands above it. */
-  barred: boolean
   private inCells = false
 
   constructor(
     container: HTMLElement,
     base: Parameters<typeof wallStyle>[0],
-    home: [number, number, number, number],
+    home: Box,
     town: Town,
-    options: StyleOptions & { barred: boolean },
+    options: StyleOptions,
     picked: Pick,
+    over: () => Rect[],
   ) {
     this.home = home
-    this.barred = options.barred
+    this.over = over
     const [w, s, e, n] = town.bbox
     // Stitched screens are five times as wide as high: the whole town must still fit into their height.
     const [dx, dy] = [(e - w) * 4, (n - s) * 0.6]
@@ -83,7 +91,9 @@ export class WallMap {
       style: wallStyle(base, options),
       pixelRatio: devicePixelRatio * magnification(),
       bounds: home,
-      fitBoundsOptions: { padding: roomAround(container, options.barred) },
+      fitBoundsOptions: { padding: EDGE },
+      // The page resizes it, and then looks at the same place again.
+      trackResize: false,
       maxBounds: [w - dx, s - dy, e + dx, n + dy],
       hash: 'map',
       maxZoom: 19.5,
@@ -102,6 +112,9 @@ export class WallMap {
     addSymbols(this.map)
     this.ready = new Promise((done) => this.map.once('style.load', () => done()))
     this.map.on('idle', () => this.balanceHeat())
+    this.map.on('movestart', (event) => {
+      if (!('fitting' in event)) this.shown = null
+    })
     this.map.on('click', (event) => {
       const feature = this.map.queryRenderedFeatures(event.point, { layers: CLICKABLE })[0]
       this.click(feature, event.lngLat.toArray() as Point, picked)
@@ -170,9 +183,14 @@ export class WallMap {
   lookAt(cases: readonly CaseItem[]): void {
     const bounds = this.map.getBounds()
     if (!cases.length || cases.some((item) => bounds.contains([item.lon, item.lat]))) return
-    const around = new LngLatBounds()
-    for (const item of cases) around.extend([item.lon, item.lat])
-    this.map.fitBounds(around, { padding: roomAround(this.map.getContainer(), this.barred), maxZoom: 16, duration: 700 })
+    this.fitPlaces(cases.map((item) => [item.lon, item.lat]))
+  }
+
+  /** Brings all these places into view. */
+  fitPlaces(places: readonly Point[]): void {
+    if (!places.length) return
+    const [lon, lat] = [places.map(([x]) => x), places.map(([, y]) => y)]
+    this.fit([Math.min(...lon), Math.min(...lat), Math.max(...lon), Math.max(...lat)])
   }
 
   /** Of the two ways to draw heat, one. */
@@ -268,9 +286,43 @@ export class WallMap {
     this.fit(this.home)
   }
 
-  /** Brings an extent into view. */
-  fit(box: [number, number, number, number]): void {
-    this.map.fitBounds(box, { padding: roomAround(this.map.getContainer(), this.barred), maxZoom: 17, duration: 900 })
+  /** How far from the map's edges an extent is to stay, so that it is drawn as large as what lies over the map allows. */
+  private padding([west, south, east, north]: Box): PaddingOptions {
+    const { clientWidth: width, clientHeight: height } = this.map.getContainer()
+    const [a, b] = [MercatorCoordinate.fromLngLat([west, north]), MercatorCoordinate.fromLngLat([east, south])]
+    const { left, top, right, bottom } = roomiest(width, height, this.over(), (b.x - a.x) / (b.y - a.y) || 1)
+    return { left: left + EDGE, top: top + EDGE, right: width - right + EDGE, bottom: height - bottom + EDGE }
+  }
+
+  /** While `work` runs, what is seen beside the panels fills the largest frame in the map's middle that is `aspect` times
+   * as wide as high. */
+  async framed<T>(aspect: number, work: () => Promise<T>): Promise<T> {
+    const { clientWidth: width, clientHeight: height } = this.map.getContainer()
+    const { left, top, right, bottom } = roomiest(width, height, this.over(), aspect)
+    const [across, down] = [Math.min(width, height * aspect), Math.min(height, width / aspect)]
+    const before = { center: this.map.getCenter(), zoom: this.map.getZoom() }
+    const closer = Math.min(across / (right - left), down / (bottom - top))
+    this.map.jumpTo({ center: this.map.unproject([(left + right) / 2, (top + bottom) / 2]), zoom: before.zoom + Math.log2(closer) }, OWN)
+    try {
+      return await work()
+    } finally {
+      this.map.jumpTo(before, OWN)
+    }
+  }
+
+  /** Brings an extent into view, beside what lies over the map. */
+  fit(box: Box, duration = 900): void {
+    const padding = this.padding(box)
+    this.map.fitBounds(box, { padding, maxZoom: 17, duration }, OWN)
+    this.shown = { box, padding }
+  }
+
+  /** What lies over the map changed: what was brought into view is so again, unless somebody looks elsewhere since. */
+  settle(): void {
+    if (!this.shown) return
+    const { box, padding } = this.shown
+    const now = this.padding(box)
+    if ((['left', 'top', 'right', 'bottom'] as const).some((side) => Math.abs(now[side]! - padding[side]!) > SAME)) this.fit(box, 500)
   }
 
   /** Flies to `zoom/lat/lon`, the form of the map's address. */
@@ -300,10 +352,12 @@ export class WallMap {
     if (this.beating) requestAnimationFrame(this.beat)
   }
 
-  /** After the screen changed: as sharp as it now is. */
+  /** After the screen changed: as sharp as it now is, and showing what it showed. */
   resize(): void {
+    const { shown } = this
     this.map.setPixelRatio(devicePixelRatio * magnification())
-    this.map.resize()
+    this.map.resize(OWN)
+    if (shown) this.fit(shown.box, 0)
   }
 
   remove(): void {

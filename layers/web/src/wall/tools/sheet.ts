@@ -50,6 +50,9 @@ export function niceLength(most: number): number {
 export const metresPerPixel = (latitude: number, zoom: number, pixelRatio: number): number =>
   (40_075_016.7 * Math.cos((latitude * Math.PI) / 180)) / (512 * 2 ** zoom) / pixelRatio
 
+/** Width and height in millimetres of the map on a paper. */
+export const frameOf = ([width, height]: [number, number]): { w: number; h: number } => ({ w: width - MARGIN * 2, h: height - MARGIN * 2 - 22 })
+
 export async function printed(map: MapLibreMap, sheet: Sheet): Promise<HTMLCanvasElement> {
   const mm = (n: number) => n * DENSITY
   const [width, height] = [Math.round(mm(sheet.paper[0])), Math.round(mm(sheet.paper[1]))]
@@ -66,7 +69,7 @@ export async function printed(map: MapLibreMap, sheet: Sheet): Promise<HTMLCanva
   c.textBaseline = 'alphabetic'
   write(sheet.title, sheet.paper[0] / 2, MARGIN + 7, 7, 600, 'center')
 
-  const box = { x: MARGIN, y: MARGIN + 11, w: sheet.paper[0] - MARGIN * 2, h: sheet.paper[1] - MARGIN * 2 - 22 }
+  const box = { x: MARGIN, y: MARGIN + 11, ...frameOf(sheet.paper) }
   const seen = await photograph(map)
   const shrink = Math.max(mm(box.w) / seen.width, mm(box.h) / seen.height)
   const [cutW, cutH] = [mm(box.w) / shrink, mm(box.h) / shrink]

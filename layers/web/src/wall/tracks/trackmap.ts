@@ -53,16 +53,6 @@ export class TrackMap {
     for (const kind of this.kinds) this.draw(kind, [])
   }
 
-  /** Brings all these places into view. */
-  lookAt(places: readonly Point[]): void {
-    if (!places.length) return
-    const lon = places.map(([x]) => x)
-    const lat = places.map(([, y]) => y)
-    // The layer tree stands on the left where there is space for it, a replay's clock below.
-    const padding = { top: 60, right: 60, bottom: 190, left: this.wall.map.getContainer().clientWidth >= 1300 ? 300 : 60 }
-    this.wall.map.fitBounds([Math.min(...lon), Math.min(...lat), Math.max(...lon), Math.max(...lat)], { padding, maxZoom: 17, duration: 700 })
-  }
-
   remove(): void {
     for (const kind of this.kinds) {
       const id = `${this.prefix}-${kind}`
