@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from api import case_views, live, quarantine
 from api.access import Day, Filtered, Gate, Throttle, Tx, allow, anyone
 from gis import cases, db, errors, files, geometry, intake_form, register, search
+from gis.case_report import Report
 from gis.case_rows import Photo
-from gis.cases import Report
 from gis.intake_form import Promise
 from gis.people import PUBLIC, Caller
 from gis.rulebook import rulebook

@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 
 from gis import case_changes, cases, errors, files, pretend
 from gis.areas import areas
+from gis.case_report import Receipt, Report
 from gis.case_rows import Photo
 from gis.catalogue import Category
 from gis.db import Connection
@@ -166,7 +167,7 @@ def write(tx: Connection, cast: Cast, opening: Opening, chance: Random, now: dat
         made = cases.report(
             tx,
             _reporter(tx, cast, opening, chance),
-            cases.Report(
+            Report(
                 id=uuid4(),
                 catalogue=book.town_catalogue,
                 category_kind=opening.category.kind,
@@ -206,7 +207,7 @@ def _told(cast: Cast, opening: Opening, chance: Random) -> dict[str, Any]:
 
 
 def _live(
-    tx: Connection, book: Rulebook, cast: Cast, made: cases.Receipt, opening: Opening, chance: Random, now: datetime
+    tx: Connection, book: Rulebook, cast: Cast, made: Receipt, opening: Opening, chance: Random, now: datetime
 ) -> int:
     case_id, forgotten = made.id, pretend.forgotten(made.number)
     row = _look(tx, case_id)

@@ -71,6 +71,25 @@ def kept(row: Mapping[str, Any], step: Step, moments: Moments, photos: Sequence[
     return payload
 
 
+def left_scope(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Whom a case was visible to before a step that gave it to others; None where it stays with the same.
+
+    Read again by :func:`had`, with the columns a scope goes by.
+    """
+    if all(before[name] == after[name] for name in ("department_code", "co_departments", "assignee_id")):
+        return None
+    return {name: str(before[name]) if isinstance(before[name], UUID) else before[name] for name in _SCOPED}
+
+
+def had(caller: Caller, left: Mapping[str, Any]) -> bool:
+    """Whether a case was visible to the caller when it was as :func:`left_scope` says."""
+    row = {name: UUID(value) if value and name.endswith("_id") else value for name, value in left.items()}
+    return bool(caller.roles_on({**row, "id": None}))
+
+
+_SCOPED = ("village_code", "duty_grid_code", "department_code", "co_departments", "reporter_id", "assignee_id")
+
+
 def purposes(step: Step, photos: Sequence[Photo]) -> dict[str, list[Photo]]:
     """The photos of a step by purpose, as the fields they came in say."""
     of: dict[str, str] = {}

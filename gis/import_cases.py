@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 import numpy as np
 
 from gis import cases, errors
+from gis.case_report import Receipt, Report
 from gis.db import Connection
 from gis.import_checks import (
     Places,
@@ -192,14 +193,14 @@ def _descriptions(source: Source, mapping: Mapping, named: list[str]) -> Texts:
     return np.array(made, dtype=object)
 
 
-def _report(checked: Checked, row: int) -> cases.Report:
+def _report(checked: Checked, row: int) -> Report:
     mapping, fields = checked.mapping, checked.fields
     used = used_columns(mapping, template_columns(mapping.description))
     frame = checked.source.frame
     kept = [name for name in frame if name not in used] if mapping.properties is None else mapping.properties
     extra = {name: value for name in kept if (value := frame[name].iat[row]) and value not in mapping.na}
     assert mapping.category is not None
-    return cases.Report(
+    return Report(
         id=case_id(mapping.source, str(checked.identifiers[row])),
         category_code=str(checked.categories[row]),
         category_kind=mapping.category.kind,
@@ -217,7 +218,7 @@ def _report(checked: Checked, row: int) -> cases.Report:
     )
 
 
-def _close(tx: Connection, checked: Checked, row: int, receipt: cases.Receipt) -> bool:
+def _close(tx: Connection, checked: Checked, row: int, receipt: Receipt) -> bool:
     """Close the case if its source has; whether that was done now."""
     if not _closed(checked, row):
         return False

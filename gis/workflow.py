@@ -59,8 +59,10 @@ STAY: Final = "="
 MIGRATE: Final = "migrate"
 # How long a value may be: characters of a text or a code, photos of one step, parts of a list.
 TEXT_MAX, CODE_MAX, PHOTOS_MAX, LIST_MAX = 2000, 50, 20, 50
+# Under this an event keeps who had the case before, where the step gave it to others.
+LEFT: Final = "left_scope"
 # What the engine itself writes into an event's payload, so no field may be called that.
-RESERVED = frozenset({"judged_at", "due_at", "late_department", "assigned", "wake_at"})
+RESERVED = frozenset({"judged_at", "due_at", "late_department", "assigned", "wake_at", LEFT})
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SHA256 = re.compile("[0-9a-f]{64}")
 # Facts of the case that a guard may name, beside the action's own fields and what fields marked `keep` have left.
@@ -68,6 +70,7 @@ FACTS = frozenset(
     [
         *("kind", "channel", "category_kind", "category_code", "severity", "area_class", "department_code", "status"),
         *("rework_count", "return_count", "extension_count", "urge_count", "appeal_count", "simulated", "overdue"),
+        "dispatched",
         *("before_photos", "after_photos", "check_photos"),
         *(f"open_{kind}" for kind in sorted(TASKS)),
     ]

@@ -6,48 +6,16 @@ the rules of the trade a flow can break without being nonsense; what a body may 
 
 import ast
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from gis import errors, workflow
-from gis.workflow_parse import parse, reach
+from gis.workflow_course import check_clock, check_graph, check_people
+from gis.workflow_drawing import NOBODY, Drawing, Fault, Part, is_open, mappings, name_of, texts
+from gis.workflow_parse import parse
 from gis.worktime import Limit
 
-Level = Literal["error", "warning"]
-Part = Literal["flow", "state", "start", "action"]
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_NOBODY = frozenset({"system"})
-# Roles that need nobody appointed: anybody, machines, and whoever a case makes a helper.
-_ALWAYS = frozenset({"public", "platform", "assistant"})
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong. ``part`` and ``code`` say where, ``index`` which action of that code, ``key`` which entry."""
-
-    rule: str
-    level: Level
-    part: Part
-    code: str
-    key: str
-    zh: str
-    en: str
-    index: int | None = None
-
-
-@dataclass
-class _Drawing:
-    """A body made safe to walk: what is of the wrong form is left out here and told as a fault."""
-
-    states: dict[str, Mapping[str, Any]]
-    actions: list[tuple[int, Mapping[str, Any]]]
-    start: Mapping[str, Any]
-    found: list[Fault] = field(default_factory=list)
-
-    def say(self, rule: str, level: Level, place: tuple[Part, str, int | None], key: str, zh: str, en: str) -> None:
-        part, code, index = place
-        self.found.append(Fault(rule, level, part, code, key, zh, en, index))
 
 
 def faults(body: Any, staffed: Collection[str] | None = None) -> list[Fault]:
@@ -63,9 +31,9 @@ def faults(body: Any, staffed: Collection[str] | None = None) -> list[Fault]:
     for code, raw in drawing.states.items():
         _check_state(drawing, code, raw)
     _check_actions(drawing)
-    _check_graph(drawing)
-    _check_clock(drawing)
-    _check_people(drawing, None if staffed is None else frozenset(staffed))
+    check_graph(drawing)
+    check_clock(drawing)
+    check_people(drawing, None if staffed is None else frozenset(staffed))
     _ask_engine(drawing, body)
     return sorted(drawing.found, key=lambda f: f.level != "error")
 
@@ -73,11 +41,11 @@ def faults(body: Any, staffed: Collection[str] | None = None) -> list[Fault]:
 # --- Form ------------------------------------------------------------------------------------------------------
 
 
-def _read(body: Mapping[str, Any]) -> _Drawing:
+def _read(body: Mapping[str, Any]) -> Drawing:
     states = body.get("states")
     actions = body.get("actions")
     start = body.get("start")
-    drawing = _Drawing(
+    drawing = Drawing(
         {str(c): s for c, s in states.items() if isinstance(s, Mapping)} if isinstance(states, Mapping) else {},
         [(i, a) for i, a in enumerate(actions) if isinstance(a, Mapping)] if isinstance(actions, list) else [],
         start if isinstance(start, Mapping) else {},
@@ -92,7 +60,7 @@ def _read(body: Mapping[str, Any]) -> _Drawing:
     return drawing
 
 
-def _check_flow(drawing: _Drawing, body: Mapping[str, Any]) -> None:
+def _check_flow(drawing: Drawing, body: Mapping[str, Any]) -> None:
     here: tuple[Part, str, int | None] = ("flow", "", None)
     _check_code(drawing, here, body.get("code"))
     _check_label(drawing, here, body, "name")
@@ -104,14 +72,14 @@ def _check_flow(drawing: _Drawing, body: Mapping[str, Any]) -> None:
         drawing.say("no_end", "error", here, "states", "没有结束状态", "No state ends a case")
 
 
-def _check_code(drawing: _Drawing, place: tuple[Part, str, int | None], code: Any) -> None:
+def _check_code(drawing: Drawing, place: tuple[Part, str, int | None], code: Any) -> None:
     if not isinstance(code, str) or not _CODE.fullmatch(code):
         zh = "代码须以小写字母开头，只含小写字母、数字和下划线，最长 40 个字符"
         en = "A code begins with a small letter and has only small letters, digits and underscores, 40 at most"
         drawing.say("bad_code", "error", place, "code", zh, en)
 
 
-def _check_label(drawing: _Drawing, place: tuple[Part, str, int | None], raw: Mapping[str, Any], key: str) -> None:
+def _check_label(drawing: Drawing, place: tuple[Part, str, int | None], raw: Mapping[str, Any], key: str) -> None:
     label = raw.get(key)
     if not isinstance(label, Mapping) or not all(isinstance(label.get(k), str) and label[k].strip() for k in _TWO):
         what = {"name": ("名称", "name"), "effect": ("作用说明", "effect")}.get(key, ("说明", key.replace("_", " ")))
@@ -125,19 +93,8 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _words(value: Any) -> list[str]:
-    """The texts of a list, whatever else it holds; a text alone is a list of one."""
-    if isinstance(value, str):
-        return [value]
-    return [v for v in value if isinstance(v, str)] if isinstance(value, list | tuple) else []
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list | tuple) else []
-
-
 def _check_known(
-    drawing: _Drawing,
+    drawing: Drawing,
     place: tuple[Part, str, int | None],
     key: str,
     given: Collection[str],
@@ -152,31 +109,27 @@ def _check_known(
 # --- States ----------------------------------------------------------------------------------------------------
 
 
-def _check_state(drawing: _Drawing, code: str, raw: Mapping[str, Any]) -> None:
+def _check_state(drawing: Drawing, code: str, raw: Mapping[str, Any]) -> None:
     here: tuple[Part, str, int | None] = ("state", code, None)
     _check_code(drawing, here, code)
     _check_label(drawing, here, raw, "name")
     _check_known(drawing, here, "stage", [str(raw.get("stage", ""))], workflow.STAGES, ("环节", "stage"))
     _check_known(drawing, here, "status", [str(raw.get("status", "open"))], workflow.STATUSES, ("办理状态", "status"))
-    _check_known(drawing, here, "owners", _words(raw.get("owners", [])), workflow.ROLES, ("角色", "role"))
+    _check_known(drawing, here, "owners", texts(raw.get("owners", [])), workflow.ROLES, ("角色", "role"))
     minutes = raw.get("limit_minutes")
     if minutes is not None and not (_number(minutes) and minutes > 0):
         zh, en = "环节时限须为大于 0 的分钟数", "The limit of a stage is a number of minutes above zero"
         drawing.say("bad_limit", "error", here, "limit_minutes", zh, en)
     if raw.get("limit") is not None:
         _check_limit(drawing, here, "limit", raw["limit"])
-    if (minutes is not None or raw.get("limit") is not None) and not _is_open(raw):
+    if (minutes is not None or raw.get("limit") is not None) and not is_open(raw):
         zh, en = "结束状态不再计时，时限无用", "An ended case has no clock: the limit has no use"
         drawing.say("limit_ended", "warning", here, "limit", zh, en)
     if raw.get("timer") is not None:
         _check_timer(drawing, here, raw["timer"])
 
 
-def _is_open(raw: Mapping[str, Any]) -> bool:
-    return bool(raw.get("status", "open") == "open")
-
-
-def _check_limit(drawing: _Drawing, here: tuple[Part, str, int | None], key: str, given: Any) -> None:
+def _check_limit(drawing: Drawing, here: tuple[Part, str, int | None], key: str, given: Any) -> None:
     try:
         Limit.parse(given)
     except errors.DefinitionBad:
@@ -184,7 +137,7 @@ def _check_limit(drawing: _Drawing, here: tuple[Part, str, int | None], key: str
         drawing.say("bad_limit", "error", here, key, zh, f"Not a time limit: {given}; try 30 分钟, 4 工作时, 2 工作日")
 
 
-def _check_timer(drawing: _Drawing, here: tuple[Part, str, int | None], timer: Any) -> None:
+def _check_timer(drawing: Drawing, here: tuple[Part, str, int | None], timer: Any) -> None:
     state = here[1]
     if not isinstance(timer, Mapping) or not timer.get("action"):
         zh, en = "定时器没有指定到时执行的操作", "The timer names no action to take when it runs out"
@@ -202,27 +155,21 @@ def _check_timer(drawing: _Drawing, here: tuple[Part, str, int | None], timer: A
             "timer_unknown_action", "error", here, "timer", zh, f"The timer's action is none: {timer['action']}"
         )
     for action in fires:
-        if state not in _words(action.get("from", [])):
+        if state not in texts(action.get("from", [])):
             zh, en = "定时器的操作不能从这个状态执行", "The timer's action does not leave from this state"
             drawing.say("timer_elsewhere", "error", here, "timer", zh, en)
-        if "system" not in _words(action.get("roles", [])):
-            zh = f"定时器由系统执行，“{_name(action)}”须允许系统角色"
-            en = f"A timer is the system's: {_name(action, 'en')} must allow the role system"
+        if "system" not in texts(action.get("roles", [])):
+            zh = f"定时器由系统执行，“{name_of(action)}”须允许系统角色"
+            en = f"A timer is the system's: {name_of(action, 'en')} must allow the role system"
             drawing.say("timer_not_system", "error", here, "timer", zh, en)
-
-
-def _name(raw: Mapping[str, Any], language: str = "zh") -> str:
-    label = raw.get("name")
-    given = label.get(language) if isinstance(label, Mapping) else None
-    return str(given or raw.get("code") or "?")
 
 
 # --- Actions ---------------------------------------------------------------------------------------------------
 
 
-def _check_actions(drawing: _Drawing) -> None:
+def _check_actions(drawing: Drawing) -> None:
     every = [drawing.start, *(a for _, a in drawing.actions)]
-    kept = {str(f.get("name")) for a in every for f in _mappings(a.get("fields")) if f.get("keep")}
+    kept = {str(f.get("name")) for a in every for f in mappings(a.get("fields")) if f.get("keep")}
     seen: set[str] = set()
     if drawing.start:
         _check_action(drawing, ("start", str(drawing.start.get("code", "")), None), drawing.start, kept)
@@ -237,7 +184,7 @@ def _check_actions(drawing: _Drawing) -> None:
         if code == workflow.MIGRATE or code == drawing.start.get("code"):
             zh, en = f"{code} 已有其他用途", f"{code} already means something else"
             drawing.say("reserved", "error", here, "code", zh, en)
-        sources = _words(raw.get("from", []))
+        sources = texts(raw.get("from", []))
         if not sources:
             zh, en = "没有起始状态：这个操作永远用不上", "It leaves from no state, so nobody can ever take it"
             drawing.say("no_source", "error", here, "from", zh, en)
@@ -247,26 +194,26 @@ def _check_actions(drawing: _Drawing) -> None:
 
 
 def _check_action(
-    drawing: _Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any], kept: Collection[str]
+    drawing: Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any], kept: Collection[str]
 ) -> None:
     for key in ("name", "effect"):
         _check_label(drawing, here, raw, key)
     for key in ("fields", "opens", "closes"):
         given = raw.get(key, [])
-        if not isinstance(given, list) or len(_mappings(given)) < len(given):
+        if not isinstance(given, list) or len(mappings(given)) < len(given):
             drawing.say("form", "error", here, key, "须为一列键值", "This is a list of mappings")
     target = raw.get("to")
     if not isinstance(target, str) or not target:
         drawing.say("no_target", "error", here, "to", "没有去向", "It leads nowhere")
     elif target != "=" or here[0] == "start":
         _check_known(drawing, here, "to", [target], drawing.states, ("状态", "state"))
-    roles = _words(raw.get("roles", []))
+    roles = texts(raw.get("roles", []))
     if not roles:
         drawing.say("no_role", "error", here, "roles", "没有角色可以执行", "No role may take it")
     _check_known(drawing, here, "roles", roles, workflow.ROLES, ("角色", "role"))
     for key in ("marks", "clears"):
-        _check_known(drawing, here, key, _words(raw.get(key, [])), workflow.MARKS, ("时间标记", "mark"))
-    _check_known(drawing, here, "counts", _words(raw.get("counts", [])), workflow.COUNTERS, ("计数", "counter"))
+        _check_known(drawing, here, key, texts(raw.get(key, [])), workflow.MARKS, ("时间标记", "mark"))
+    _check_known(drawing, here, "counts", texts(raw.get("counts", [])), workflow.COUNTERS, ("计数", "counter"))
     _check_known(
         drawing, here, "clock", [str(raw.get("clock", "none"))], workflow.CLOCK_EFFECTS, ("计时方式", "clock effect")
     )
@@ -278,9 +225,9 @@ def _check_action(
     _check_guard(drawing, here, raw, names | set(kept))
 
 
-def _check_fields(drawing: _Drawing, here: tuple[Part, str, int | None], given: Any) -> set[str]:
+def _check_fields(drawing: Drawing, here: tuple[Part, str, int | None], given: Any) -> set[str]:
     names: set[str] = set()
-    for raw in _mappings(given):
+    for raw in mappings(given):
         name = raw.get("name")
         if not isinstance(name, str) or not _CODE.fullmatch(name):
             drawing.say("bad_field", "error", here, "fields", f"字段名不合规：{name}", f"Not a field name: {name}")
@@ -302,9 +249,9 @@ def _check_fields(drawing: _Drawing, here: tuple[Part, str, int | None], given: 
     return names
 
 
-def _check_tasks(drawing: _Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any]) -> None:
-    lists = {str(f.get("name")) for f in _mappings(raw.get("fields")) if f.get("type") == "departments"}
-    for opened in _mappings(raw.get("opens")):
+def _check_tasks(drawing: Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any]) -> None:
+    lists = {str(f.get("name")) for f in mappings(raw.get("fields")) if f.get("type") == "departments"}
+    for opened in mappings(raw.get("opens")):
         _check_known(drawing, here, "opens", [str(opened.get("kind"))], workflow.TASKS, ("任务", "task"))
         holder = str(opened.get("for"))
         if holder not in {*workflow.TASK_HOLDERS, *lists}:
@@ -312,12 +259,12 @@ def _check_tasks(drawing: _Drawing, here: tuple[Part, str, int | None], raw: Map
             drawing.say("task_for_nobody", "error", here, "opens", zh, en)
         if opened.get("limit"):
             _check_limit(drawing, here, "opens", opened["limit"])
-    for ended in _mappings(raw.get("closes")):
+    for ended in mappings(raw.get("closes")):
         _check_known(drawing, here, "closes", [str(ended.get("kind"))], workflow.TASKS, ("任务", "task"))
 
 
 def _check_guard(
-    drawing: _Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any], names: Collection[str]
+    drawing: Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any], names: Collection[str]
 ) -> None:
     guard = raw.get("guard") or ""
     if not guard:
@@ -341,16 +288,16 @@ _TELLING = frozenset({"text", "choice", "case"})
 
 
 def _check_trade(
-    drawing: _Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any], sources: Sequence[str]
+    drawing: Drawing, here: tuple[Part, str, int | None], raw: Mapping[str, Any], sources: Sequence[str]
 ) -> None:
     """What the trade asks of returns, endings and records, beyond what the language asks."""
-    people = [r for r in _words(raw.get("roles", [])) if r not in _NOBODY]
-    fields = _mappings(raw.get("fields"))
+    people = [r for r in texts(raw.get("roles", [])) if r not in NOBODY]
+    fields = mappings(raw.get("fields"))
     told = any(f.get("required") and f.get("type") in _TELLING for f in fields)
     target = drawing.states.get(str(raw.get("to")), {})
-    marks, counts = _words(raw.get("marks", [])), set(_words(raw.get("counts", [])))
+    marks, counts = texts(raw.get("marks", [])), set(texts(raw.get("counts", [])))
     ends = target.get("status", "open") if target else "open"
-    opened = [s for s in sources if _is_open(drawing.states.get(s, {}))]
+    opened = [s for s in sources if is_open(drawing.states.get(s, {}))]
     if people and not told and ends == "open" and (counts & {"return_count", "rework_count"}):
         zh, en = "退回、返工须有必填的原因", "A return or rework needs a required reason"
         drawing.say("return_without_reason", "error", here, "fields", zh, en)
@@ -371,157 +318,10 @@ def _check_trade(
         drawing.say("hidden_from_people", "warning", here, "hidden", zh, en)
 
 
-# --- The graph -------------------------------------------------------------------------------------------------
-
-
-def _arrows(drawing: _Drawing) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for _, raw in drawing.actions:
-        for source in _words(raw.get("from", [])):
-            target = source if raw.get("to") == "=" else str(raw.get("to", ""))
-            if source in drawing.states and target in drawing.states:
-                yield source, target, raw
-
-
-def _check_graph(drawing: _Drawing) -> None:
-    onwards: dict[str, set[str]] = {code: set() for code in drawing.states}
-    backwards: dict[str, set[str]] = {code: set() for code in drawing.states}
-    for source, target, _ in _arrows(drawing):
-        onwards[source].add(target)
-        backwards[target].add(source)
-    first = str(drawing.start.get("to", ""))
-    reached = reach(onwards, [first]) if first in drawing.states else set(drawing.states)
-    ending = reach(backwards, [c for c, s in drawing.states.items() if not _is_open(s)])
-    for code, raw in drawing.states.items():
-        here: tuple[Part, str, int | None] = ("state", code, None)
-        if code not in reached:
-            zh = f"“{_name({'code': code} | dict(raw))}”到不了：没有操作通向它"
-            en = f"{code} is unreachable: no action leads there"
-            drawing.say("unreachable", "error", here, "", zh, en)
-        if not _is_open(raw):
-            continue
-        if not onwards[code] - {code}:
-            zh, en = "死路：案件到这里就出不去了", "Dead end: nothing leaves from here"
-            drawing.say("dead_end", "error", here, "", zh, en)
-        elif code not in ending:
-            zh, en = "死路：从这里走不到任何结束状态", "Dead end: no way from here to an ending"
-            drawing.say("dead_end", "error", here, "", zh, en)
-        _check_primaries(drawing, here)
-
-
-def _check_primaries(drawing: _Drawing, here: tuple[Part, str, int | None]) -> None:
-    leaving = [raw for source, _, raw in _arrows(drawing) if source == here[1] and not raw.get("hidden")]
-    leaving = [raw for raw in leaving if set(_words(raw.get("roles", []))) - _NOBODY]
-    mains: dict[str, list[str]] = {}
-    for raw in leaving:
-        for role in _words(raw.get("roles", [])) if raw.get("primary") else []:
-            mains.setdefault(role, []).append(_name(raw))
-    if leaving and not mains and not drawing.states[here[1]].get("owners"):
-        zh = "没有主要操作也没有责任角色：案件不会出现在任何人的待办里"
-        en = "No primary action and no owner: nobody will find it among their work"
-        drawing.say("no_primary", "warning", here, "owners", zh, en)
-    for role, names in sorted(mains.items()):
-        if len(names) > 1:
-            zh = f"角色 {role} 有 {len(names)} 个主要操作：{'、'.join(names)}"
-            en = f"The role {role} has {len(names)} primary actions here"
-            drawing.say("two_primaries", "warning", here, "", zh, en)
-
-
-# --- The handling clock ----------------------------------------------------------------------------------------
-
-# What an effect leaves; a clock that is resumed before it was started starts.
-_AFTER = {"start": "running", "resume": "running", "extend": "running", "stop": "stopped"}
-
-
-def _check_clock(drawing: _Drawing) -> None:
-    """Follow the handling clock along every path: none, running or stopped in each state."""
-    first = str(drawing.start.get("to", ""))
-    if first not in drawing.states:
-        return
-    begin = _AFTER.get(str(drawing.start.get("clock", "none")), "none")
-    seen, waiting = {(first, begin)}, [(first, begin)]
-    while waiting:
-        state, clock = waiting.pop()
-        for source, target, raw in _arrows(drawing):
-            effect = str(raw.get("clock", "none"))
-            stays = clock == "none" and effect in ("stop", "extend")
-            after = (target, clock if stays else _AFTER.get(effect, clock))
-            if source == state and after not in seen:
-                seen.add(after)
-                waiting.append(after)
-    clocks: dict[str, set[str]] = {code: {c for s, c in seen if s == code} for code in drawing.states}
-    for index, raw in drawing.actions:
-        _check_clock_of(drawing, ("action", str(raw.get("code", "")), index), raw, clocks)
-    overdue = {s for s, _, a in _arrows(drawing) if "overdue_at" in _words(a.get("marks", []))}
-    for code, raw in drawing.states.items():
-        here: tuple[Part, str, int | None] = ("state", code, None)
-        limited = raw.get("limit") is not None or raw.get("limit_minutes") is not None
-        if raw.get("stage") == "handling" and _is_open(raw) and not limited and "none" in clocks[code]:
-            zh = "处置时限没有起算：到这里之前没有操作启动计时，本环节也没有时限"
-            en = "A limit without a clock: nothing starts it before this state, and the stage has no limit of its own"
-            drawing.say("limit_without_clock", "error", here, "limit", zh, en)
-        if raw.get("stage") == "handling" and "running" in clocks[code] and code not in overdue and _is_open(raw):
-            zh, en = "处置超时不会被记录：没有从这里出发的超时操作", "Nothing here records that the limit has passed"
-            drawing.say("no_timeout", "warning", here, "", zh, en)
-
-
-def _check_clock_of(
-    drawing: _Drawing,
-    here: tuple[Part, str, int | None],
-    raw: Mapping[str, Any],
-    clocks: Mapping[str, set[str]],
-) -> None:
-    effect = str(raw.get("clock", "none"))
-    before = set().union(*(clocks.get(s, set()) for s in _words(raw.get("from", []))))
-    if not before:
-        return
-    if effect in ("stop", "extend") and "none" in before:
-        words = {"stop": ("暂停", "stops"), "extend": ("延长", "extends")}[effect]
-        zh = f"{words[0]}了可能没有启动的计时"
-        drawing.say("clock_not_started", "error", here, "clock", zh, f"It {words[1]} a clock that may not have started")
-    if effect == "none" and "handled_at" in _words(raw.get("marks", [])) and "running" in before:
-        zh, en = "记录了处置完成，却没有停止计时", "It marks handling as done but does not stop the clock"
-        drawing.say("clock_goes_on", "warning", here, "clock", zh, en)
-
-
-# --- People ----------------------------------------------------------------------------------------------------
-
-
-def _check_people(drawing: _Drawing, staffed: frozenset[str] | None) -> None:
-    known = None if staffed is None else staffed | _ALWAYS
-    missing: dict[str, list[str]] = {}
-    for index, raw in drawing.actions:
-        roles = set(_words(raw.get("roles", []))) & workflow.ROLES
-        if known is not None and roles and roles != _NOBODY and not roles & known:
-            zh = f"没有人担任可以执行它的角色：{'、'.join(sorted(roles - _NOBODY))}"
-            en = f"Nobody holds a role that may take it: {', '.join(sorted(roles - _NOBODY))}"
-            drawing.say("nobody_takes", "warning", ("action", str(raw.get("code", "")), index), "roles", zh, en)
-        for role in roles - _NOBODY - (known if known is not None else roles):
-            missing.setdefault(role, []).append(_name(raw))
-    for role, names in sorted(missing.items()):
-        names = list(dict.fromkeys(names))
-        zh = f"没有人担任角色 {role}（用于：{'、'.join(names)}）"
-        en = f"Nobody holds the role {role}, which {len(names)} actions name"
-        drawing.say("role_nobody", "warning", ("flow", "", None), "roles", zh, en)
-    for code, raw in drawing.states.items():
-        leaving = [(t, a) for s, t, a in _arrows(drawing) if s == code and t != code]
-        if _is_open(raw) and leaving and not any(_can_be_taken(raw, a, known) for _, a in leaving):
-            zh, en = "没有人能让案件离开这里", "Nobody can make a case leave this state"
-            drawing.say("nobody_leaves", "error", ("state", code, None), "", zh, en)
-
-
-def _can_be_taken(state: Mapping[str, Any], raw: Mapping[str, Any], known: frozenset[str] | None) -> bool:
-    roles = set(_words(raw.get("roles", []))) & workflow.ROLES
-    timer = state.get("timer")
-    if "system" in roles and isinstance(timer, Mapping) and timer.get("action") == raw.get("code"):
-        return True
-    people = roles - _NOBODY
-    return bool(people if known is None else people & known)
-
-
 # --- What only the engine knows --------------------------------------------------------------------------------
 
 
-def _ask_engine(drawing: _Drawing, body: Mapping[str, Any]) -> None:
+def _ask_engine(drawing: Drawing, body: Mapping[str, Any]) -> None:
     """Let the engine parse what is left when the parts already known as faulty are put aside, one refusal at a time."""
     wrong = {(f.part, f.code if f.part == "state" else f.index) for f in drawing.found if f.level == "error"}
     if ("flow", None) in wrong or ("start", None) in wrong:

@@ -7,6 +7,7 @@ from sqlalchemy import func, select
 
 from api import case_views
 from gis import cases, register
+from gis.case_report import Report
 from gis.people import SYSTEM, by_username
 from gis.rulebook import rulebook
 from gis.tables import case, unit_grid
@@ -37,7 +38,7 @@ ON_MONDAY = [[(FRIDAY + 65 * HOUR).isoformat(), None]]
 def test_the_used_share_follows_the_counted_time(tx, clock, changes, after, share):
     inside = func.st_pointonsurface(unit_grid.c.geom)
     lon, lat = tx.execute(select(func.st_x(inside), func.st_y(inside)).limit(1)).one()
-    sent = cases.Report(catalogue="cjt214-2007", category_kind="event", category_code="0102", lon=lon, lat=lat)
+    sent = Report(catalogue="cjt214-2007", category_kind="event", category_code="0102", lon=lon, lat=lat)
     made = cases.report(tx, by_username(tx, "acceptor1"), sent)
     tx.execute(case.update().where(case.c.id == made.id).values(clock=clock, **changes))
     row, events, photos = register.whole_case(tx, SYSTEM, made.id)

@@ -17,21 +17,6 @@ from tests.gis.test_flows import act, handling
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture
-def acceptor(tx):
-    return someone(tx, "acceptor1")
-
-
-@pytest.fixture
-def leader(tx):
-    return someone(tx, "shiftleader1")
-
-
-@pytest.fixture
-def dispatcher(tx):
-    return someone(tx, "dispatcher1")
-
-
 def known_to(tx, last):
     """Publish the town's calendar as it is known to a day."""
     body = dict(definitions.current(tx, "calendar").body) | {"known_to": last.isoformat()}

@@ -9,8 +9,8 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from gis import cases, deadlines, definitions, errors, events, measures, people, search, stuck_timers
+from gis.case_report import Report
 from gis.case_rows import Photo
-from gis.cases import Report
 from gis.rulebook import rulebook
 from gis.search import ZONE, CaseFilter
 from gis.tables import case, case_event, component, delivery, stuck_timer, unit_grid
@@ -42,11 +42,6 @@ def a_report(tx, **changes):
 
 def someone(tx, username):
     return people.by_username(tx, username)
-
-
-@pytest.fixture
-def acceptor(tx):
-    return someone(tx, "acceptor1")
 
 
 def run(tx, case_id, *steps):

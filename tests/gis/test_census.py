@@ -25,6 +25,7 @@ from gis import (
     points_components,
 )
 from gis.areas import areas
+from gis.case_report import Report
 from gis.case_rows import Photo
 from gis.census_diff import KINDS
 from gis.census_repairs import Repair
@@ -635,7 +636,7 @@ def change(tx: Connection, row: Any, **form: Any) -> UUID:
     made = cases.report(
         tx,
         REPORTER,
-        cases.Report(
+        Report(
             category_code=row.category_code,
             catalogue=row.catalogue,
             category_kind="component",

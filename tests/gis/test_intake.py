@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from gis import cases, errors, geometry, intake, intake_form, people, personal, search
-from gis.cases import Report
+from gis.case_report import Report
 from gis.intake import Asked
 from gis.intake_form import Promise
 from gis.rulebook import rulebook
@@ -24,11 +24,6 @@ ORDER = {
     "reply_by": (TODAY + timedelta(days=3)).isoformat(),
 }
 TIP = ORDER | {"appeal_type": "tell", "appeal_matter": "tell_dumping"}
-
-
-@pytest.fixture
-def acceptor(tx):
-    return people.by_username(tx, "acceptor1")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from gis import cases, definitions, duty_lists, errors, people
+from gis.case_report import Report
 from gis.people import SYSTEM
 from gis.routing import DutyList
 from gis.routing_replay import Answer, answers
@@ -40,7 +41,7 @@ def reported(tx, count: int, age: timedelta = timedelta(hours=1)) -> list[Any]:
     made = []
     for n, at in enumerate(components):
         event = n % 3 == 0
-        sent = cases.Report(
+        sent = Report(
             catalogue=at.catalogue,
             category_kind="event" if event else "component",
             category_code=str(chance.choice(["0102", "0104", "0506", "0504"])) if event else at.category_code,

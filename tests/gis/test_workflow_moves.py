@@ -39,11 +39,6 @@ def with_review(tx, **changes):
 
 
 @pytest.fixture
-def acceptor(tx):
-    return someone(tx, "acceptor1")
-
-
-@pytest.fixture
 def admin(tx):
     return someone(tx, "admin")
 

@@ -95,11 +95,6 @@ def test_a_past_replayed_in_the_workflow_that_made_it_never_deviates(tx, kind):
 
 
 @pytest.fixture
-def acceptor(tx):
-    return someone(tx, "acceptor1")
-
-
-@pytest.fixture
 def past(tx, acceptor):
     """Six cases: two only reported, two filed, two handled; known times between the steps."""
     ids = []
