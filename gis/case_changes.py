@@ -25,11 +25,12 @@ from gis.worktime import Calendar
 def facts(
     tx: Connection, row: Mapping[str, Any], names: Collection[str], at: datetime, given: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """The case's row with those facts of ``names`` beside it that it does not hold: lateness, photos, open tasks.
+    """The case's row with those facts of ``names`` beside it that it does not hold: lateness, dispatch, photos, tasks.
 
     ``given`` counts the photos that a step brings itself, by purpose.
     """
-    found: dict[str, Any] = {**row, "overdue": row["overdue_at"] is not None or case_clock.ran_out(row, at)}
+    late = row["overdue_at"] is not None or case_clock.ran_out(row, at)
+    found: dict[str, Any] = {**row, "overdue": late, "dispatched": row["dispatched_at"] is not None}
     if any(name.startswith("open_") for name in names):
         found |= case_tasks.open_counts(tx, row["id"])
     if any(name.endswith("_photos") for name in names):

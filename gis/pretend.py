@@ -63,6 +63,7 @@ HABITS = {
     "check_fail": 9.0,
     "close": 97.0,
     "rework": 2.0,
+    "return_dispatch": 2.0,
     "convert": 4.0,
     "ask_extension": 2.0,
     "agree_extension": 80.0,
@@ -84,7 +85,8 @@ HABITS = {
     "contact": 96.0,
     "pass_answer": 92.0,
     "return_answer": 5.0,
-    "call_back": 92.0,
+    "call_back": 86.0,
+    "unreachable": 6.0,
     "reopen": 5.0,
     # Whistles.
     "arrive": 96.0,

@@ -69,7 +69,7 @@ def replay(flow: Workflow, facts: Mapping[str, Any], story: Sequence[Told]) -> D
     no deviation: nobody would have had to write it. A move to another version of the flow is taken as it was told.
     """
     known = dict.fromkeys(FACTS) | dict.fromkeys([*COUNTERS, *_OPEN, *_PHOTOS], 0) | dict(facts)
-    known |= {"status": "open", "overdue": False, "facts": {}}
+    known |= {"status": "open", "overdue": False, "dispatched": False, "facts": {}}
     for told in story:
         first = told.seq == 1
         known |= told.facts
@@ -110,6 +110,8 @@ def _after(known: Mapping[str, Any], taken: Step, told: Told) -> dict[str, Any]:
     chosen = action.field("department")
     moved = taken.payload.get(chosen.name) if chosen else None
     changed["department_code"] = moved or known["department_code"]
+    if "dispatched_at" in action.marks:
+        changed["dispatched"] = True
     if "overdue_at" in action.marks:
         changed["overdue"] = True
     elif action.clock == "start" and changed["department_code"] != known.get("clocked"):

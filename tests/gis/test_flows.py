@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from gis import assignment, cases, deadlines, errors, events, measures, people, search
+from gis.case_report import Report
 from gis.case_rows import Photo
-from gis.cases import Report
 from gis.rulebook import rulebook
 from gis.tables import (
     case,
@@ -27,21 +27,6 @@ from tests.gis.test_cases import a_report, department_man, inspector_of, row_of,
 
 AFTER = Photo(b"\x01" * 32, "image/jpeg", 1000)
 PROOF = [AFTER.sha256.hex()]
-
-
-@pytest.fixture
-def acceptor(tx):
-    return someone(tx, "acceptor1")
-
-
-@pytest.fixture
-def leader(tx):
-    return someone(tx, "shiftleader1")
-
-
-@pytest.fixture
-def dispatcher(tx):
-    return someone(tx, "dispatcher1")
 
 
 def act(tx, case_id, action, caller, /, photos=(), **payload):
@@ -192,6 +177,27 @@ def test_the_dispatcher_may_forward_to_closing_only_what_no_department_returned(
     act(tx, row.id, "file", leader)
     with pytest.raises(errors.GuardRefuses):
         cases.act(tx, row.id, "forward_closing", dispatcher, forward, photos=[AFTER])
+
+
+def test_what_the_centre_returned_itself_may_be_forwarded_and_comes_back_to_dispatch(tx, acceptor, leader, dispatcher):
+    """Forwarded to closing and not closed: it goes to dispatch, never into handling without a department."""
+    made = cases.report(tx, acceptor, a_report(tx))
+    act(tx, made.id, "accept", acceptor)
+    act(tx, made.id, "return", leader, reason="位置描述不清")
+    act(tx, made.id, "accept", acceptor)
+    act(tx, made.id, "file", leader)
+    forward = {"reason": "已消失", "photos": PROOF}
+    cases.act(tx, made.id, "forward_closing", dispatcher, forward, photos=[AFTER])
+    assert (row_of(tx, made.id).state, row_of(tx, made.id).return_count) == ("checked", 1)
+    with pytest.raises(errors.GuardRefuses):
+        act(tx, made.id, "rework", leader, reason="问题仍在")
+    act(tx, made.id, "return_dispatch", leader, reason="问题仍在")
+    assert (row_of(tx, made.id).state, row_of(tx, made.id).due_at) == ("filed", None)
+    act(tx, made.id, "dispatch", dispatcher)
+    handled = row_of(tx, made.id)
+    assert handled.state == "handling"
+    assert handled.department_code is not None
+    assert handled.due_at is not None
 
 
 def test_co_departments_have_their_own_part_and_the_owner_waits_for_them(tx, acceptor, leader, dispatcher):
@@ -462,7 +468,7 @@ def test_an_order_of_the_hotline_runs_to_the_call_back(tx, acceptor, leader, dis
     assert row_of(tx, made.id).due_at >= due
     act(tx, made.id, "handle", manager, result="已修复", solved_said="solved")
     act(tx, made.id, "pass_answer", leader)
-    act(tx, made.id, "call_back", acceptor, reached="yes", contacted_said="yes", solved="yes", satisfaction="5")
+    act(tx, made.id, "call_back", acceptor, contacted_said="yes", solved="yes", satisfaction="5")
     done = row_of(tx, made.id)
     assert done.status == "closed"
     assert {"contacted": "yes", "solved": "yes", "satisfaction": "5"}.items() <= done.facts.items()

@@ -41,6 +41,7 @@ def facts(state: str, **more: object) -> dict[str, object]:
         "department_code": "D01",
         "status": "open",
         "overdue": False,
+        "dispatched": False,
         "before_photos": 1,
         "after_photos": 1,
         "check_photos": 0,
@@ -73,6 +74,7 @@ def attempts(draw: st.DrawFn) -> tuple[str, list]:
         )
         known = {
             "overdue": draw(st.booleans()),
+            "dispatched": draw(st.booleans()),
             "extension_count": draw(st.integers(0, 3)),
             "appeal_count": draw(st.integers(0, 1)),
             "return_count": draw(st.integers(0, 1)),
@@ -206,7 +208,33 @@ def test_after_a_departments_return_the_dispatcher_cannot_forward_to_closing():
     taken = workflow.step(STANDARD, facts("filed"), "forward_closing", {"dispatcher"}, straight)
     assert taken.state.code == "checked"
     with pytest.raises(errors.GuardRefuses):
-        workflow.step(STANDARD, facts("filed", return_count=1), "forward_closing", {"dispatcher"}, straight)
+        workflow.step(STANDARD, facts("filed", dispatched=True), "forward_closing", {"dispatcher"}, straight)
+    returned = facts("filed", return_count=1)
+    assert workflow.step(STANDARD, returned, "forward_closing", {"dispatcher"}, straight).state.code == "checked"
+
+
+@pytest.mark.parametrize(
+    ("dispatched", "way", "to"), [(True, "rework", "handling"), (False, "return_dispatch", "filed")]
+)
+def test_what_no_department_has_had_is_not_sent_to_rework(dispatched, way, to):
+    known, why = facts("checked", dispatched=dispatched), {"reason": "问题仍在"}
+    assert workflow.step(STANDARD, known, way, {"shift_leader"}, why).state.code == to
+    (other,) = {"rework", "return_dispatch"} - {way}
+    with pytest.raises(errors.GuardRefuses):
+        workflow.step(STANDARD, known, other, {"shift_leader"}, why)
+    assert workflow.blocked(STANDARD.actions[other], known) == STANDARD.actions[other].guard_words
+
+
+@pytest.mark.parametrize("missing", ["contacted_said", "solved", "satisfaction"])
+def test_a_call_back_tells_all_three_answers_or_that_nobody_was_reached(missing):
+    told = {"contacted_said": "yes", "solved": "no", "satisfaction": "1"}
+    closed = workflow.step(PARSED["hotline"], facts("calling"), "call_back", {"acceptor"}, told)
+    assert (closed.state.code, closed.kept) == ("closed", told)
+    with pytest.raises(errors.FieldMissing):
+        workflow.step(PARSED["hotline"], facts("calling"), "call_back", {"acceptor"}, {**told, missing: None})
+    tried = {"unreached": "no_answer", "note": "上午、下午各拨打一次"}
+    step = workflow.step(PARSED["hotline"], facts("calling"), "unreachable", {"acceptor"}, tried)
+    assert (step.state.code, step.kept) == ("closed", {"unreached": "no_answer"})
 
 
 def test_an_extension_needs_two_approvals_comes_twice_and_never_after_the_limit():
@@ -294,7 +322,7 @@ def test_a_limit_without_a_clock_is_refused():
 
 def test_a_dead_end_is_refused():
     body = copy.deepcopy(BODY)
-    body["actions"] = [a for a in body["actions"] if a["code"] not in ("rework", "force_close")]
+    body["actions"] = [a for a in body["actions"] if a["code"] not in ("rework", "return_dispatch", "force_close")]
     next(a for a in body["actions"] if a["code"] == "close")["from"] = ["handled"]
     with pytest.raises(errors.DefinitionBad) as caught:
         workflow_parse.parse(body)

@@ -285,7 +285,7 @@ def days(photo: Path) -> dict[str, tuple[dict[str, Any], list[Turn]]]:
                 (
                     "acceptor1",
                     "call_back",
-                    {"reached": 0, "contacted_said": 0, "solved": 0, "satisfaction": 0},
+                    {"contacted_said": 0, "solved": 0, "satisfaction": 0},
                     "closed",
                 ),
             ],
