@@ -21,7 +21,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import case_views
 from api.access import Filtered, allow, caller_of, token_of
-from gis import db, errors, events, points_order, points_rows, search, tracks
+from gis import case_rows, db, errors, events, points_order, points_rows, search, tracks
 from gis.events import Cursor
 from gis.people import Caller
 from gis.points import FACETS, CaseStore
@@ -295,7 +295,9 @@ def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: S
     now = datetime.now(UTC)
     newest: dict[UUID, Any] = {row.case_id: row for row in rows}
     visible = search.some(tx, caller, list(newest))
-    gone = [] if caller.scope.everything else newest.keys() - {case.id for case in visible}
+    # A case that left the caller's rows: the id alone says nothing new to whom it was visible, and lists can drop it.
+    left = {row.case_id for row in rows if row.left_scope is not None and case_rows.had(caller, row.left_scope)}
+    gone = left - {case.id for case in visible}
     matching = search.matching(tx, caller, wanted, list(newest), now)
     book = rulebook(tx) if visible else None
     found = []
@@ -307,11 +309,8 @@ def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: S
             "matches": case.id in matching,
         }
         found.append((event.id, Message("case", data, str(Cursor(event.xid, event.id)))))
-    # A case that left the caller's rows, or never was among them: the id alone says nothing, and lists can drop it.
     for case_id in gone:
         event = newest[case_id]
-        if event.seq == 1:
-            continue  # it was never anywhere
         found.append((event.id, Message("gone", {"id": str(case_id)}, str(Cursor(event.xid, event.id)))))
     return [message for _, message in sorted(found, key=lambda pair: pair[0])]
 

@@ -18,6 +18,7 @@ from sqlalchemy.types import BigInteger, Text
 from gis.db import Connection
 from gis.digest import sm3
 from gis.tables import Xid8, case_digest, case_event, delivery
+from gis.workflow import LEFT
 
 GENESIS = bytes(32)
 ZONE = "Asia/Shanghai"
@@ -95,12 +96,17 @@ def _after(cursor: Cursor) -> ColumnElement[bool]:
 def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[Any], Cursor]:
     """Events after the cursor whose neighbours have all been committed, in feed order, and the next cursor.
 
-    Columns: case_id, seq, id, action, from_state, to_state, actor, role, happened_at, recorded_at.
+    Columns: case_id, seq, id, action, from_state, to_state, actor, role, happened_at, recorded_at, left_scope (who had
+    the case before, ``gis.case_rows.had``, where the step gave it to others).
     """
     xid = cast(cast(case_event.c.xid, Text), BigInteger).label("xid")
     columns = (c for c in case_event.c if c.name not in ("xid", "payload", "prev_hash", "hash", "lon", "lat"))
+    left = case_event.c.payload[LEFT].label("left_scope")
     rows = tx.execute(
-        select(xid, *columns).where(_SETTLED, _after(cursor)).order_by(case_event.c.xid, case_event.c.id).limit(limit)
+        select(xid, *columns, left)
+        .where(_SETTLED, _after(cursor))
+        .order_by(case_event.c.xid, case_event.c.id)
+        .limit(limit)
     ).all()
     return rows, Cursor(rows[-1].xid, rows[-1].id) if rows else cursor
 
