@@ -75,9 +75,12 @@ def forget(tx: Connection, kind: Kind) -> None:
     tx.execute(delete(stuck_timer).where(stuck_timer.c.kind == kind.code, ~due))
 
 
-def retry(tx: Connection, moment: datetime) -> int:
-    """Let the next round try all of them; returns how many."""
-    return len(tx.execute(update(stuck_timer).values(next_at=moment).returning(stuck_timer.c.case_id)).all())
+def retry(tx: Connection, moment: datetime, case_id: UUID | None = None) -> int:
+    """Let the next round try all of them, or those of one case; returns how many."""
+    due = update(stuck_timer).values(next_at=moment)
+    if case_id is not None:
+        due = due.where(stuck_timer.c.case_id == case_id)
+    return len(tx.execute(due.returning(stuck_timer.c.case_id)).all())
 
 
 def count(tx: Connection) -> int:
@@ -88,10 +91,11 @@ def count(tx: Connection) -> int:
 
 
 def listed(tx: Connection, limit: int = 100) -> list[dict[str, Any]]:
-    """Those that wait, longest first: ``{case_id, number, state, kind, due_at, attempts, since, next_at, error}``."""
+    """Those that wait, longest first: ``{case_id, number, state, kind, due_at, attempts, since, next_at, error,
+    workflow, workflow_version}``."""
     columns = (stuck_timer.c[name] for name in ("case_id", "kind", "due_at", "attempts", "since", "next_at", "error"))
     rows = (
-        select(*columns, case.c.number, case.c.state)
+        select(*columns, *(case.c[name] for name in ("number", "state", "workflow", "workflow_version")))
         .join_from(stuck_timer, case, or_(*map(_of_case, _KINDS)))
         .order_by(stuck_timer.c.since, stuck_timer.c.case_id)
         .limit(limit)

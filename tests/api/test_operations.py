@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import func, insert, select, update
 
-from gis import db, deadlines
+from gis import db, deadlines, errors
 from gis.tables import audit, case, delivery, quarantine, unit_grid
 
 
@@ -48,9 +48,14 @@ def test_a_deadline_that_cannot_act_is_seen_with_its_reason_and_tried_again(clie
     [seen] = stuck()
     assert (seen["case_id"], seen["number"], seen["kind"]) == (made["id"], made["number"], "timer")
     assert "state_forbids" in seen["error"]
+    assert (seen["why"]["zh"], seen["state_name"]["zh"]) == (errors.StateForbids.zh, "待受理")
+    assert client.get("/api/jobs/health", headers=headers).json() == {"stuck": 1, "dead": 0, "waiting": 1}
+    assert client.get("/api/jobs/health", headers=login("leader")).status_code == 403
+    nobody = client.post(f"/api/jobs/replay?case={uuid4()}", headers=headers).json()
+    assert nobody == {"revived": 0, "timers": 0}
     tick(now)
     assert stuck()[0]["attempts"] == 1, "not every tick"
-    assert client.post("/api/jobs/replay", headers=headers).json()["timers"] == 1
+    assert client.post(f"/api/jobs/replay?case={made['id']}", headers=headers).json()["timers"] == 1
     tick(datetime.now(UTC))
     assert stuck()[0]["attempts"] == 2
     with db.transaction() as tx:
