@@ -330,7 +330,13 @@ class DutyList:
             yield f"另有 {count - len(passed)} 条更具体的规则不适用"
         skipped = ",".join(f"{other.id}({field})" for other, field, _ in passed) or "-"
         key = "" if rule is None else f" key={'/'.join(rule.key)} target={rule.department}"
-        yield f"rule={rule.id if rule else '-'} department={department or '-'}{key} skipped={count}:{skipped}"
+        place = (facts.unit_grid_code, facts.duty_grid_code, facts.village_code, facts.area_class)
+        known = (f"{facts.category_kind}:{facts.category_code}", *place, facts.channel, str(facts.severity))
+        owned = f" units={'/'.join(units)}" if units else ""
+        yield (
+            f"rule={rule.id if rule else '-'} department={department or '-'}{key} skipped={count}:{skipped}"
+            f" facts={'/'.join(known)}{owned}"
+        )
 
     # --- Millions of cases --------------------------------------------------------------------------------------
 

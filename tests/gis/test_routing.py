@@ -122,6 +122,7 @@ def test_the_trace_says_which_rule_which_facts_and_what_was_passed_over() -> Non
     assert trace[-1] == (
         "rule=C01 department=D27 key=component:01/*/*/* target=@maintenance"
         " skipped=3:near(area),gas(component_unit),phone(channel)"
+        " facts=component:0101/110113003001001/110113003201D01/110113003201/A/patrol/1 units=D19/D20/D27"
     )
 
 
