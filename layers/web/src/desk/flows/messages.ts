@@ -122,6 +122,8 @@ export const flows = {
   'flow.keys': ['方向键换状态，回车修改，Delete 删除，+ − 0 缩放，Ctrl+Z 撤销', 'Arrows move, Enter edits, Delete removes, + − 0 zoom, Ctrl+Z undoes'],
   'flow.zoom': ['缩放', 'Zoom'],
   'flow.fit': ['看全图', 'Fit'],
+  'flow.legend.on': ['往前', 'Onward'],
+  'flow.legend.back': ['退回', 'Back'],
   'flow.undo': ['撤销', 'Undo'],
   'flow.redo': ['重做', 'Redo'],
   'flow.text': ['YAML 文本', 'YAML'],
@@ -333,5 +335,6 @@ export const flows = {
   'guard.urge_count': ['催办次数', 'urges'],
   'guard.appeal_count': ['申诉次数', 'appeals'],
   'guard.simulated': ['演示案件', 'simulated'],
-  'guard.overdue': ['是否超时', 'overdue'],
+  'guard.overdue': ['是否处置超期', 'handling overdue'],
+  'guard.dispatched': ['是否派遣过', 'ever dispatched'],
 } as const satisfies Record<string, readonly [string, string]>
