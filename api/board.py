@@ -25,7 +25,8 @@ RANKED_DAYS = 30
 #: The lists of the board: each a filter, divided where the board says by whom and where.
 LISTS: Mapping[str, Mapping[str, str]] = {
     "open": {"status": "open"},
-    "late": {"status": "open", "light": "red"},
+    "late": {"status": "open", "handling_light": "red"},
+    "stage_late": {"status": "open", "stage_light": "red"},
     "soon": {"status": "open", "light": "yellow"},
     "urged": {"status": "open", "urged": "true"},
     "supervised": {"status": "open", "supervised": "true"},

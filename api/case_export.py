@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 from xml.sax.saxutils import escape
 
-from gis.filter_words import CHANNELS, LIGHTS, SEVERITIES, STATUSES, Words
+from gis.filter_words import CHANNELS, HANDLING_LIGHTS, LIGHTS, SEVERITIES, STAGE_LIGHTS, STATUSES, Words
 from gis.import_checks import no_formula
 from gis.search import ZONE
 
@@ -43,9 +43,10 @@ def _told(key: str) -> Callable[[Item, str], Cell]:
     return lambda item, language: item[key][language] if item[key] else ""
 
 
-def _shown_light(item: Item, language: str) -> Cell:
-    """The light a list shows: that of the stage's own limit where it has one, else that of handling."""
-    return _in(LIGHTS[item["light"] if item["stage_light"] == "none" else item["stage_light"]], language)
+def _left(item: Item, language: str) -> Cell:
+    """Of the limit that runs now, as the list shows it: of the stage where it has one, else of handling."""
+    staged = item["stage_due_at"] and item["stage_due_at"] == item["next_due_at"]
+    return _told("stage_remaining" if staged else "remaining")(item, language)
 
 
 def _tags(item: Item, language: str) -> Cell:
@@ -88,10 +89,10 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "status": Column(("状态", "Status"), _worded("status", STATUSES)),
     "state": Column(("环节", "State"), _told("state_name")),
     "severity": Column(("紧急程度", "Severity"), _worded("severity", SEVERITIES)),
-    "light": Column(("时限灯", "Light"), _shown_light),
-    "handling_light": Column(("处置灯", "Handling light"), _worded("light", LIGHTS)),
-    "stage_light": Column(("环节灯", "Stage light"), _worded("stage_light", LIGHTS)),
-    "remaining": Column(("剩余", "Time left"), _told("remaining")),
+    "light": Column(("时限灯", "Light"), _worded("light", LIGHTS)),
+    "handling_light": Column(("处置灯", "Handling light"), _worded("handling_light", HANDLING_LIGHTS)),
+    "stage_light": Column(("环节灯", "Stage light"), _worded("stage_light", STAGE_LIGHTS)),
+    "remaining": Column(("剩余", "Time left"), _left),
     "reported": Column(("上报时间", "Reported"), _time("reported_at")),
     "due": Column(("处置时限", "Due"), _time("due_at")),
     "stage_due": Column(("环节时限", "Stage due"), _time("stage_due_at")),

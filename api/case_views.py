@@ -1,35 +1,42 @@
 """How cases look from outside: the JSON of an item, of a whole case, of a receipt. Decides nothing."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gis import case_changes, case_clock, case_tasks, definitions, errors, register, worktime
-from gis.cases import Receipt
+from gis.case_report import Receipt
 from gis.db import Connection
 from gis.people import Caller
 from gis.rulebook import Rulebook, flow_of, pinned
 from gis.workflow import MIGRATE, Action, Field, Label, Workflow, available, blocked
 
+_WORSE = ("none", "green", "yellow", "red")
+
 
 def light_of(row: Mapping[str, Any], now: datetime) -> str:
-    """green, yellow, red or none: the same rule as ``gis.search.light``."""
+    """green, yellow, red or none: the same rule as ``gis.search.light``, the worse of the two clocks."""
+    return max(handling_light_of(row, now), stage_light_of(row, now), key=_WORSE.index)
+
+
+def handling_light_of(row: Mapping[str, Any], now: datetime) -> str:
+    """green, yellow, red or none: the same rule as ``gis.search.handling_light``."""
     if row["status"] != "open" or row["due_at"] is None:
         return "none"
-    moment = row["handled_at"] or now
-    if row["due_at"] < moment:
-        return "red"
-    return "yellow" if row["yellow_at"] <= moment else "green"
+    return _lit(row["due_at"], row["yellow_at"], row["handled_at"] or now)
 
 
 def stage_light_of(row: Mapping[str, Any], now: datetime) -> str:
     """green, yellow, red or none: the same rule as ``gis.search.stage_light``."""
     if row["status"] != "open" or row["stage_due_at"] is None:
         return "none"
-    if row["stage_due_at"] < now:
+    return _lit(row["stage_due_at"], row["stage_yellow_at"], now)
+
+
+def _lit(due: datetime, yellow: datetime | None, moment: datetime) -> str:
+    if due < moment:
         return "red"
-    yellow = row["stage_yellow_at"]
-    return "yellow" if yellow is not None and yellow <= now else "green"
+    return "yellow" if yellow is not None and yellow <= moment else "green"
 
 
 def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, Any]:
@@ -63,7 +70,9 @@ def item(tx: Connection, book: Rulebook, row: Any, now: datetime) -> dict[str, A
         "closed_at": _iso(of["closed_at"]),
         "remaining": _remaining(tx, book, of, now),
         "stage_due_at": _iso(of["stage_due_at"]),
+        "stage_remaining": _stage_remaining(of, now),
         "stage_light": stage_light_of(of, now),
+        "handling_light": handling_light_of(of, now),
         "next_due_at": _iso(of["next_due_at"]),
         "awaits": of["awaits"],
         "tags": of["tags"],
@@ -203,6 +212,21 @@ def _remaining(tx: Connection, book: Rulebook, of: Mapping[str, Any], now: datet
     except errors.BeyondCalendar:
         return None
     return worktime.describe(left, limit.kind, calendar.day_length)
+
+
+def _stage_remaining(of: Mapping[str, Any], now: datetime) -> dict[str, str] | None:
+    """What is left of the stage's limit, or how long it has passed: natural time, two units at most, rounded down."""
+    if of["status"] != "open" or of["stage_due_at"] is None:
+        return None
+    left = of["stage_due_at"] - now
+    minutes = int(abs(left).total_seconds() // 60)
+    days, hours, rest = minutes // 1440, minutes % 1440 // 60, minutes % 60
+    units = [(days, "天", "d"), (hours, "小时", "h"), (0 if days else rest, "分钟", "min")]
+    told = [one for one in units if one[0]] or [(0, "分钟", "min")]
+    zh = " ".join(f"{n} {unit}" for n, unit, _ in told)
+    en = " ".join(f"{n} {unit}" for n, _, unit in told)
+    late = left < timedelta(0)
+    return {"zh": f"{'超' if late else '剩'} {zh}", "en": f"{en} {'over' if late else 'left'}"}
 
 
 def _used_share(tx: Connection, book: Rulebook, of: Mapping[str, Any], now: datetime) -> float | None:

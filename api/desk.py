@@ -81,7 +81,8 @@ def to_do(caller: Viewer, tx: Tx) -> dict[str, Any]:
 _VIEWS = {
     "open": CaseFilter(status=("open",)),
     "soon": CaseFilter(status=("open",), light=("yellow",)),
-    "late": CaseFilter(status=("open",), light=("red",)),
+    "late": CaseFilter(status=("open",), handling_light=("red",)),
+    "stage_late": CaseFilter(status=("open",), stage_light=("red",)),
 }
 
 

@@ -23,7 +23,8 @@ CELLS = 4000
 COARSEST, FINEST = 5, 12
 NAMED = 3
 ALERTS: Mapping[str, Mapping[str, str]] = {
-    "late": {"status": "open", "light": "red"},
+    "late": {"status": "open", "handling_light": "red"},
+    "stage_late": {"status": "open", "stage_light": "red"},
     "soon": {"status": "open", "light": "yellow"},
     "urged": {"status": "open", "urged": "true"},
     "supervised": {"status": "open", "supervised": "true"},

@@ -17,8 +17,8 @@ EVERYTHING = CaseFilter()
 
 
 def latest(tx: Connection, caller: Caller, now: datetime, limit: int, among: CaseFilter = EVERYTHING) -> Sequence[Any]:
-    """The visible cases ``among`` these that are late, the longest late first, with names beside them."""
-    late = replace(among, status=("open",), light=("red",)).clauses(now)
+    """The visible cases ``among`` these whose handling is overdue, the longest first, with names beside them."""
+    late = replace(among, status=("open",), handling_light=("red",)).clauses(now)
     cases = visible_cases(caller).where(*late).order_by(case.c.due_at, case.c.id).limit(limit)
     page = named(cases)
     return tx.execute(page.order_by(page.selected_columns.due_at, page.selected_columns.id)).all()

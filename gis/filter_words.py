@@ -31,9 +31,19 @@ STATUSES: Final[Mapping[str, Words]] = {
 }
 LIGHTS: Final[Mapping[str, Words]] = {
     "green": ("按时", "On time"),
-    "yellow": ("将超期", "Due soon"),
-    "red": ("超期", "Late"),
+    "yellow": ("将超时", "Due soon"),
+    "red": ("超时", "Late"),
     "none": ("未计时", "No clock"),
+}
+HANDLING_LIGHTS: Final[Mapping[str, Words]] = {
+    **LIGHTS,
+    "yellow": ("处置将超期", "Handling due soon"),
+    "red": ("处置超期", "Handling overdue"),
+}
+STAGE_LIGHTS: Final[Mapping[str, Words]] = {
+    **LIGHTS,
+    "yellow": ("环节将超时", "Stage due soon"),
+    "red": ("环节超时", "Stage late"),
 }
 SEVERITIES: Final[Mapping[Any, Words]] = {1: ("一般", "Normal"), 2: ("较重", "Serious"), 3: ("紧急", "Urgent")}
 _STAGES: Final[Mapping[str, Words]] = {
@@ -61,6 +71,7 @@ _HEADS: Final[Mapping[str, Words]] = {
     "severity": ("紧急程度", "Severity"),
     "component": ("部件", "Component"),
     "awaits": ("待谁办理", "Waits for"),
+    "handling_light": ("处置灯", "Handling light"),
     "stage_light": ("环节灯", "Stage light"),
     "tag": ("专项", "Special action"),
     "assignee": ("经办人", "Assignee"),
@@ -123,7 +134,8 @@ def _names(tx: Connection, book: Rulebook, field: str, codes: Iterable[Any], lan
     fixed = {
         "status": STATUSES,
         "light": LIGHTS,
-        "stage_light": LIGHTS,
+        "handling_light": HANDLING_LIGHTS,
+        "stage_light": STAGE_LIGHTS,
         "stage": _STAGES,
         "channel": CHANNELS,
         "severity": SEVERITIES,

@@ -24,7 +24,8 @@ ROLES = ("shift_leader", "acceptor", "dispatcher")
 #: What a post hands over: figures with the filter of the list behind each. Those in ``NAMED`` are also told one by one.
 FIGURES: Mapping[str, Mapping[str, str]] = {
     "open": {"status": "open"},
-    "late": {"status": "open", "light": "red"},
+    "late": {"status": "open", "handling_light": "red"},
+    "stage_late": {"status": "open", "stage_light": "red"},
     "soon": {"status": "open", "light": "yellow"},
     "suspended": {"status": "open", "state": "suspended"},
     "urged": {"status": "open", "urged": "true"},

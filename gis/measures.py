@@ -108,8 +108,8 @@ MEASURES: dict[str, Measure] = {
         # until the next department is late in turn.
         Measure(
             "overdue",
-            "超期数",
-            "Overdue",
+            "处置超期数",
+            "Handling overdue",
             at=func.coalesce(C.overdue_at, _LATE_AT),
             cases=_COUNTED,
             department=_LATE_DEPARTMENT,

@@ -38,6 +38,11 @@ FACETS: Final = (
     "department",
     "severity",
     "light",
+    "handling_light",
+    "stage_light",
+    "overdue",
+    "supervised",
+    "urged",
     "day",
 )
 _EQUAL: Final = ("kind", "channel", "state", "stage", "status", "village", "grid", "duty_grid", "department")
@@ -193,8 +198,9 @@ class CaseStore:
             if ids is not None:
                 found = segment.find(ids)
                 words = words & only(segment.n, found[found >= 0])
-            red = words & _light(segment, "red", second, self.dictionaries["status"])
-            yellow = words & _light(segment, "yellow", second, self.dictionaries["status"])
+            red, yellow = (
+                words & _light(segment, one, second, self.dictionaries["status"]) for one in ("red", "yellow")
+            )
             parts.append(Selected(segment, part.offset, Ranked(words), Ranked(red), Ranked(yellow)))
         return Mask(snapshot, second, tuple(parts))
 
@@ -220,25 +226,21 @@ class CaseStore:
             yield segment.among("category", known["category"].matching(lambda c: _starts(c, prefixes)))
         if wanted.severity:
             yield segment.among("severity", sorted({s for s in wanted.severity if 0 <= s < _FEW}))
-        if wanted.light:
-            yield either(segment.n, (_light(segment, light, second, known["status"]) for light in set(wanted.light)))
+        for name, lit in _LIT.items():
+            lights = set(getattr(wanted, name))
+            if lights:
+                yield either(segment.n, (lit(segment, light, second, known["status"]) for light in lights))
         if wanted.assignee:
             yield segment.among("assignee", known["assignee"].codes(wanted.assignee))
         for name in ("awaits", "tag"):
             values = frozenset(getattr(wanted, name))
             if values:
                 yield segment.among(name, known[name].matching(partial(_shares, values)))
-        if wanted.stage_light:
-            yield either(
-                segment.n, (_stage_light(segment, light, second, known["status"]) for light in set(wanted.stage_light))
-            )
-        for flag, asked in ((points_rows.SUPERVISED, wanted.supervised), (points_rows.URGED, wanted.urged)):
+        for name in _FLAGS:
+            asked = getattr(wanted, name)
             if asked is not None:
-                marked = _marked(segment, flag)
-                yield marked if asked else everything(segment.n) & ~marked
-        if wanted.overdue is not None:
-            late = _late(segment, second) & ~segment.among("status", known["status"].codes(["void"]))
-            yield late if wanted.overdue else everything(segment.n) & ~late
+                has = self._flag(segment, name, second)
+                yield has if asked else everything(segment.n) & ~has
         if wanted.since:
             since = micros(wanted.since)
             yield segment.words(("since", since), lambda: pack(segment["reported"] >= since))
@@ -247,6 +249,13 @@ class CaseStore:
             yield segment.words(("until", until), lambda: pack(segment["reported"] < until))
         if wanted.bbox:
             yield segment.words(("bbox", wanted.bbox), partial(in_box, segment, wanted.bbox))
+
+    def _flag(self, segment: Segment, name: str, second: int) -> Words:
+        if name == "overdue":
+            return _past(segment, second, "late_from") & ~segment.among(
+                "status", self.dictionaries["status"].codes(["void"])
+            )
+        return _marked(segment, points_rows.SUPERVISED if name == "supervised" else points_rows.URGED)
 
     def cluster(self, mask: Mask, z: int, x: int, y: int, bits: int = CELL_BITS) -> Clusters:
         """The cells of a tile, see :func:`gis.points_cells.clusters`."""
@@ -266,6 +275,7 @@ class CaseStore:
         known = self.dictionaries
         status = at.take("status", rows)
         (opened,) = known["status"].codes(["open"]) or (-1,)
+        clocked = (at.take("timed", rows) > 0) | (at.take("marks", rows) & points_rows.STAGED > 0)
         return Singles(
             at.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16),
             (at.take("category", rows), known["category"].texts),
@@ -273,7 +283,7 @@ class CaseStore:
             (status, known["status"].texts),
             (at.take("kind", rows), known["kind"].texts),
             at.take("severity", rows),
-            (status == opened) & (at.take("timed", rows) > 0),
+            (status == opened) & clocked,
         )
 
     def facets(self, mask: Mask, names: Iterable[str]) -> dict[str, dict[str, int]]:
@@ -286,8 +296,11 @@ class CaseStore:
         found: dict[str, dict[str, int]] = {}
         rows: dict[int, Rows] = {}
         for name in names:
-            if name == "light":
-                found[name] = self._lights(mask)
+            if name in _LIT:
+                found[name] = self._lights(mask, name)
+                continue
+            if name in _FLAGS:
+                found[name] = self._flagged(mask, name)
                 continue
             if name == "day":
                 found[name] = _days(mask)
@@ -310,30 +323,33 @@ class CaseStore:
     def lights(self, mask: Mask, name: str, now: datetime) -> dict[str, dict[str, int]]:
         """For each value of a facet with kept cases: how many of them show which light at ``now``.
 
-        The light the desk goes by: of the stage's own limit where it has one, else of handling. ``name`` is a facet
-        that is kept as numbers.
+        ``name`` is a facet that is kept as numbers.
         """
         texts = self.dictionaries[name].texts
         found: dict[str, dict[str, int]] = {}
         for light in LIGHTS:
             counts = np.zeros(len(texts), np.int64)
             for part in mask.parts:
-                shown = part.all.words & _next_light(part.segment, light, seconds(now), self.dictionaries["status"])
+                shown = part.all.words & _light(part.segment, light, seconds(now), self.dictionaries["status"])
                 codes = part.segment[name][Ranked(shown).rows(0, part.segment.n)]
                 counts += np.bincount(codes, minlength=len(texts))
             for code in np.flatnonzero(counts):
                 found.setdefault(texts[code], {})[light] = int(counts[code])
         return found
 
-    def _lights(self, mask: Mask) -> dict[str, int]:
-        status = self.dictionaries["status"]
+    def _lights(self, mask: Mask, name: str) -> dict[str, int]:
+        status, lit = self.dictionaries["status"], _LIT[name]
         counts = {
             light: sum(
-                Ranked(part.all.words & _light(part.segment, light, mask.second, status)).count for part in mask.parts
+                Ranked(part.all.words & lit(part.segment, light, mask.second, status)).count for part in mask.parts
             )
             for light in LIGHTS
         }
         return {light: n for light, n in counts.items() if n}
+
+    def _flagged(self, mask: Mask, name: str) -> dict[str, int]:
+        has = sum(Ranked(part.all.words & self._flag(part.segment, name, mask.second)).count for part in mask.parts)
+        return {word: n for word, n in (("true", has), ("false", mask.count - has)) if n}
 
 
 def _shares(values: frozenset[str], all: Iterable[str]) -> bool:
@@ -382,50 +398,60 @@ def in_box(segment: Segment, box: tuple[float, float, float, float]) -> Words:
 # --- Lights -----------------------------------------------------------------------------------------------------
 
 
-def _late(segment: Segment, second: int) -> Words:
-    return segment.words(("late", second), lambda: pack(segment["late_from"] <= np.uint32(second)))
+def _past(segment: Segment, second: int, *columns: str) -> Words:
+    """The rows where one of these moments has come."""
+    return either(
+        segment.n,
+        (segment.words((one, second), partial(_reached, segment, one, second)) for one in columns),
+    )
+
+
+def _reached(segment: Segment, column: str, second: int) -> Words:
+    return pack(segment[column] <= np.uint32(second))
 
 
 def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
-    """The rows that show ``light``: lights exist for open cases with a due time (``timed``)."""
+    """The rows whose mark shows ``light``: the worse of the handling clock's and the stage's."""
 
     def make() -> Words:
-        timed = segment.among("status", status.codes(["open"])) & segment.among("timed", [1])
-        if light == "none":
-            return everything(segment.n) & ~timed
-        late = _late(segment, second)
-        if light == "red":
-            return timed & late
-        soon = pack(segment["yellow_from"] <= np.uint32(second)) & ~late
-        return timed & (soon if light == "yellow" else ~(soon | late))
+        timed = segment.among("timed", [1]) | _marked(segment, points_rows.STAGED)
+        return _lit(segment, light, second, timed & _opened(segment, status), "", "next_")
 
     return segment.words(("light", light, second), make)
 
 
-def _marked(segment: Segment, flag: int) -> Words:
-    return segment.words(("marks", flag), lambda: pack(segment["marks"] & np.uint8(flag) != 0))
+def _handling_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
+    """The rows that show ``light`` by the handling clock: open ones with a due time (``timed``) have one."""
+    return _lit(segment, light, second, segment.among("timed", [1]) & _opened(segment, status), "")
 
 
 def _stage_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
     """The rows whose own stage's limit shows ``light``."""
-    timed = segment.among("status", status.codes(["open"])) & _marked(segment, points_rows.STAGED)
-    if light == "none":
-        return everything(segment.n) & ~timed
-    return timed & _next_light(segment, light, second, status)
+    timed = _marked(segment, points_rows.STAGED) & _opened(segment, status)
+    return _lit(segment, light, second, timed, "next_")
 
 
-def _next_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
-    """The rows that show ``light`` by the limit the desk goes by: the stage's, else that of handling."""
-    late_from, soon_from = segment["next_late_from"], segment["next_yellow_from"]
-    timed: Words = segment.among("timed", [1]) | pack(late_from != NEVER)
-    timed &= segment.among("status", status.codes(["open"]))
+def _lit(segment: Segment, light: str, second: int, timed: Words, *clocks: str) -> Words:
+    """The rows among ``timed`` that show ``light`` by the worst of the clocks whose columns begin so."""
     if light == "none":
         return everything(segment.n) & ~timed
-    late = pack(late_from <= np.uint32(second))
+    late = _past(segment, second, *(f"{clock}late_from" for clock in clocks))
     if light == "red":
         return timed & late
-    soon = pack(soon_from <= np.uint32(second)) & ~late
+    soon = _past(segment, second, *(f"{clock}yellow_from" for clock in clocks)) & ~late
     return timed & (soon if light == "yellow" else ~(soon | late))
+
+
+_LIT: Final = {"light": _light, "handling_light": _handling_light, "stage_light": _stage_light}
+_FLAGS: Final = ("overdue", "supervised", "urged")
+
+
+def _opened(segment: Segment, status: Dictionary) -> Words:
+    return segment.among("status", status.codes(["open"]))
+
+
+def _marked(segment: Segment, flag: int) -> Words:
+    return segment.words(("marks", flag), lambda: pack(segment["marks"] & np.uint8(flag) != 0))
 
 
 def _last_change(snapshot: Snapshot, second: int) -> int:

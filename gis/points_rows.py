@@ -73,8 +73,8 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
 
     ``late_from`` and ``yellow_from`` are the first whole seconds since 1970 at which gis.search finds the case late or
     yellow: 0 always, NEVER never. A handled or closed case's clock has stopped, so it is one of the two for good.
-    ``timed``: the case has a due time. ``next_late_from`` and ``next_yellow_from`` say the same of what the desk goes
-    by: the limit of the stage, where it has one. ``reported`` and ``next_due`` count microseconds since 1970. ``marks``
+    ``timed``: the case has a due time. ``next_late_from`` and ``next_yellow_from`` say the same of the
+    limit of the stage, where it has one. ``reported`` and ``next_due`` count microseconds since 1970. ``marks``
     adds up :data:`STAGED` (the stage has a limit), :data:`SUPERVISED` and :data:`URGED`.
     """
     n = len(rows)

@@ -66,6 +66,17 @@ def visible_cases(caller: Caller) -> Select[Any]:
 
 
 def light(now: datetime) -> ColumnElement[str]:
+    """The worse of :func:`handling_light` and :func:`stage_light`: what a case's mark shows wherever it is drawn."""
+    handling, stage = handling_light(now), stage_light(now)
+    return when(
+        (or_(handling == "red", stage == "red"), "red"),
+        (or_(handling == "yellow", stage == "yellow"), "yellow"),
+        (or_(handling == "green", stage == "green"), "green"),
+        else_="none",
+    )
+
+
+def handling_light(now: datetime) -> ColumnElement[str]:
     """green, yellow, red by the handling clock at ``now``; none when the case is not open or has no due time.
 
     A handled case's clock has stopped at ``handled_at``.
@@ -104,7 +115,8 @@ class CaseFilter:
 
     ``category`` holds ``kind:prefix`` forms such as ``event:05``; ``since``/``until`` bound ``reported_at`` (until is
     exclusive); ``q`` is a number, a query code or another system's number, else words of description or address;
-    ``awaits`` holds roles, ``stage_light`` is the light of the stage's own limit; ``bbox`` is west, south,
+    ``awaits`` holds roles; ``light`` is the worse of ``handling_light`` and ``stage_light``, the lights of the two
+    clocks (red: handling overdue, stage late); ``overdue`` is handling late, ended cases too; ``bbox`` is west, south,
     east, north in EPSG:4490 degrees, edges included, grown to whole world pixels (11 cm) so that map and list agree.
     """
 
@@ -126,6 +138,7 @@ class CaseFilter:
     assignee: tuple[UUID, ...] = ()
     parent: tuple[UUID, ...] = ()
     stage_light: tuple[str, ...] = ()
+    handling_light: tuple[str, ...] = ()
     supervised: bool | None = None
     urged: bool | None = None
     since: datetime | None = None
@@ -191,14 +204,14 @@ class CaseFilter:
             found.append(case.c.awaits.op("&&")(literal(sorted(set(self.awaits)), ARRAY(Text))))
         if self.tag:
             found.append(and_(case.c.tags != [], case.c.tags.op("&&")(literal(sorted(set(self.tag)), ARRAY(Text)))))
-        if self.stage_light:
-            found.append(stage_light(now).in_(sorted(set(self.stage_light))))
         if self.supervised is not None:
             found.append(case.c.supervised_at.is_not(None) if self.supervised else case.c.supervised_at.is_(None))
         if self.urged is not None:
             found.append(case.c.urge_count > 0 if self.urged else case.c.urge_count == 0)
-        if self.light:
-            found.append(light(now).in_(sorted(set(self.light))))
+        for name, lit in _LIT.items():
+            wanted = getattr(self, name)
+            if wanted:
+                found.append(lit(now).in_(sorted(set(wanted))))
         if self.since:
             found.append(case.c.reported_at >= self.since)
         if self.until:
@@ -229,6 +242,7 @@ _EQUALS = {
     "assignee": "assignee_id",
     "parent": "parent_id",
 }
+_LIT = {"light": light, "handling_light": handling_light, "stage_light": stage_light}
 # What only the database knows of a case: the point store is told which cases these parts keep.
 _NOT_IN_MEMORY = ("q", "component", "parent")
 
@@ -331,6 +345,7 @@ _PARSERS: dict[str, Any] = {
     "category": _parse_categories,
     "light": _parse_lights,
     "stage_light": _parse_lights,
+    "handling_light": _parse_lights,
     "assignee": _parse_ids,
     "parent": _parse_ids,
     "supervised": _parse_bool,

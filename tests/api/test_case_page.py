@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text, update
 
 from api import case_views
 from gis import assignment, cases, clock_line, db, register, search
+from gis.case_report import Report
 from gis.people import SYSTEM, by_username
 from gis.rulebook import flow_of, rulebook
 from gis.tables import case, case_event, unit_grid
@@ -21,7 +22,7 @@ WORKING = {"limit": {"amount": "8", "kind": "work_hours"}, "started_at": THURSDA
 def reported(tx, at: datetime | None = None) -> UUID:
     inside = func.st_pointonsurface(unit_grid.c.geom)
     lon, lat = tx.execute(select(func.st_x(inside), func.st_y(inside)).limit(1)).one()
-    sent = cases.Report(
+    sent = Report(
         catalogue="cjt214-2007", category_kind="event", category_code="0102", lon=lon, lat=lat, reported_at=at
     )
     return cases.report(tx, by_username(tx, "acceptor1"), sent).id
@@ -200,10 +201,10 @@ def test_the_light_of_a_page_is_the_light_of_the_filter(tx, after):
     ids = [reported(tx) for _ in shapes]
     for case_id, shape in zip(ids, shapes, strict=True):
         set_clock(tx, case_id, **shape)
-    lit = select(case.c.id, search.light(now).label("light"), search.overdue(now).label("overdue"))
+    lit = select(case.c.id, search.handling_light(now).label("light"), search.overdue(now).label("overdue"))
     by_sql = {row.id: row for row in tx.execute(lit.where(case.c.id.in_(ids)))}
     rows = {row.id: row._mapping for row in tx.execute(select(case).where(case.c.id.in_(ids)))}
-    assert {i: case_views.light_of(rows[i], now) for i in ids} == {i: by_sql[i].light for i in ids}
+    assert {i: case_views.handling_light_of(rows[i], now) for i in ids} == {i: by_sql[i].light for i in ids}
     seen = Counter(row.light for row in by_sql.values())
     assert seen["none"] > 30
     if after == 5:
@@ -218,15 +219,19 @@ def test_the_stage_light_of_a_page_is_that_of_the_filter(tx, after):
     start = datetime(2026, 11, 12, tzinfo=UTC)
     now = start + after * HOUR
     shapes = [
-        {"status": status, "stage_due_at": due, "stage_yellow_at": yellow}
+        {"status": status, "stage_due_at": due, "stage_yellow_at": yellow} | handling
         for status in ("open", "closed")
+        for handling in ({}, {"due_at": start + HOUR, "yellow_at": start}, {"due_at": start + 9 * HOUR})
         for due, yellow in ((None, None), (start + 5 * HOUR, start + HOUR), (start + 5 * HOUR, None))
     ]
     ids = [reported(tx) for _ in shapes]
     for case_id, shape in zip(ids, shapes, strict=True):
         set_clock(tx, case_id, **shape)
-    lit = select(case.c.id, search.stage_light(now).label("light")).where(case.c.id.in_(ids))
-    by_sql = {row.id: row.light for row in tx.execute(lit)}
+    lights = {"stage": search.stage_light(now), "shown": search.light(now)}
+    lit = select(case.c.id, *(light.label(name) for name, light in lights.items())).where(case.c.id.in_(ids))
+    told = tx.execute(lit).all()
+    by_sql = {row.id: row.stage for row in told}
     rows = {row.id: row._mapping for row in tx.execute(select(case).where(case.c.id.in_(ids)))}
     assert {i: case_views.stage_light_of(rows[i], now) for i in ids} == by_sql
+    assert {i: case_views.light_of(rows[i], now) for i in ids} == {row.id: row.shown for row in told}
     assert len(set(by_sql.values())) >= 2

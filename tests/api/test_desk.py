@@ -2,18 +2,22 @@
 
 import csv
 import io
+import random
 import threading
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
+import mapbox_vector_tile
 import openpyxl
 import pytest
 from sqlalchemy import insert, select, text, update
 
 from api import desk, live
-from gis import people, saved_filters, search
+from gis import events, geometry, people, saved_filters, search
+from gis.search import CaseFilter
 from gis.tables import audit, case, case_task, staff
 
 # Whose turn a state is in the town's flows, said again by hand.
@@ -84,9 +88,13 @@ def cases(client, login, database):
 
 
 def light(row, now):
-    """By the stage's limit where it has one, else by that of handling."""
-    due, soon = (row.stage_due_at, row.stage_yellow_at) if row.stage_due_at else (row.due_at, row.yellow_at)
-    return "none" if due is None else "red" if due < now else "yellow" if soon <= now else "green"
+    """The worse of the stage's and the handling clock's."""
+    clocks = ((row.stage_due_at, row.stage_yellow_at, now), (row.due_at, row.yellow_at, row.handled_at or now))
+    lit = [
+        "none" if due is None else "red" if due < at else "yellow" if soon <= at else "green"
+        for due, soon, at in clocks
+    ]
+    return max(lit, key=("none", "green", "yellow", "red").index)
 
 
 def test_the_to_do_of_each_role_is_what_a_slow_look_finds(client, login, database, cases):
@@ -111,6 +119,117 @@ def test_the_to_do_of_each_role_is_what_a_slow_look_finds(client, login, databas
         views = {view["code"]: view["count"] for view in told["views"]}
         late = [r for r in visible if r.due_at is not None and r.due_at < now]
         assert (views["open"], views["late"]) == (len(visible), len(late)), name
+
+
+LIT = ("light", "handling_light", "stage_light")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_late_is_the_same_in_list_facets_map_board_and_wall(client, login, database, cases, seed):
+    """Handling overdue and stage late are two facts; the mark shows the worse. Every page counts them alike."""
+    chance, now = random.Random(seed), datetime.now(UTC)
+    ids = [one for held in cases.values() for one in held]
+    with database.engine.begin() as tx:
+        for case_id in ids:
+            clocks = {}
+            for clock in ("", "stage_"):
+                due = now + timedelta(minutes=chance.choice((-90, -5, 30, 5000)))
+                has = chance.random() < 0.7
+                clocks |= (
+                    {f"{clock}due_at": due, f"{clock}yellow_at": due - timedelta(hours=1)}
+                    if has
+                    else {f"{clock}due_at": None, f"{clock}yellow_at": None}
+                )
+            handled = chance.choice((None, now - timedelta(minutes=chance.choice((1, 60)))))
+            change = clocks | {"handled_at": handled, "seq": case.c.seq + 1}
+            tx.execute(update(case).where(case.c.id == case_id).values(change))
+    with live.db.transaction() as tx:
+        live.store().refresh(tx, ids)
+    headers = login("leader")
+    asked = ",".join((*LIT, "overdue"))
+
+    def count(**query):
+        return client.get("/api/cases/count", params=query | {"facets": asked}, headers=headers).json()
+
+    def listed(**query):
+        return client.get("/api/cases", params=query | {"limit": 100}, headers=headers).json()["items"]
+
+    every, whole = listed(status="open"), count(status="open")
+    assert whole["total"] == len(every) == N
+    for name in LIT:
+        assert whole["facets"][name] == Counter(one[name] for one in every), name
+        for value, n in whole["facets"][name].items():
+            items = listed(status="open", **{name: value})
+            assert {one[name] for one in items} == {value}
+            assert len(items) == count(status="open", **{name: value})["total"] == n
+            told = drawn(client, headers, {"status": "open", name: value})
+            assert (told["n"], told["red"], told["yellow"]) == (
+                n,
+                *(sum(one["light"] == light for one in items) for light in ("red", "yellow")),
+            )
+    for one in every:
+        lights = {one["handling_light"], one["stage_light"]}
+        assert one["light"] == next(light for light in ("red", "yellow", "green", "none") if light in lights)
+    late, stage_late, soon = (
+        whole["facets"][name].get(value, 0)
+        for name, value in (("handling_light", "red"), ("stage_light", "red"), ("light", "yellow"))
+    )
+    assert whole["facets"]["overdue"].get("true", 0) == late
+    expected = {"late": late, "stage_late": stage_late, "soon": soon}
+    board = client.get("/api/board", headers=headers).json()["lists"]
+    views = {one["code"]: one["count"] for one in client.get("/api/todo", headers=headers).json()["views"]}
+    alerts = client.get("/api/wall/alerts", headers=headers).json()
+    figures = {one["code"]: one for one in client.get("/api/figures", headers=headers).json()["figures"]}
+    for code, n in expected.items():
+        assert (board[code]["n"], views[code], alerts[code]["n"]) == (n, n, n), code
+        assert len(listed(**board[code]["filter"])) == n
+    assert figures["overdue"]["value"] == late
+
+
+def drawn(client, headers, query):
+    """How many cases the map's tiles hold for a filter, and how many of them it draws red and yellow."""
+    west, south, east, north = client.get("/api/town").json()["bbox"]
+    shift = geometry.WORLD_BITS - 9
+    (x0, y0), (x1, y1) = geometry.world_pixel(west, north), geometry.world_pixel(east, south)
+    found = Counter()
+    for x in range(x0 >> shift, (x1 >> shift) + 1):
+        for y in range(y0 >> shift, (y1 >> shift) + 1):
+            answer = client.get(f"/tiles/cases/9/{x}/{y}.mvt", params=query, headers=headers)
+            for layer in mapbox_vector_tile.decode(answer.content).values():
+                for told in (feature["properties"] for feature in layer["features"]):
+                    found.update(
+                        {"n": told["n"], **{one: told.get(one, told.get("light") == one) for one in ("red", "yellow")}}
+                    )
+    return found
+
+
+def test_a_case_that_leaves_is_told_only_to_whom_it_was_visible(client, login, database, cases):
+    """The live stream names the id of a case that went to others to those who had it, and to nobody else."""
+    moved, kept = cases["handling"][:2]
+    with database.engine.begin() as tx:
+        before = events.latest(tx)
+        manager = people.by_username(tx, "manager_D04")
+        tx.execute(update(case).where(case.c.id == moved).values(assignee_id=manager.id))
+    told = {"action": "reassign", "payload": {"department": "D05", "reason": "不归本部门"}}
+    answer = client.post(f"/api/cases/{moved}/actions", json=told, headers=login("dispatcher1"))
+    assert answer.status_code == 200, answer.text
+    noted = {"action": "urge", "payload": {"note": "请尽快"}}
+    assert client.post(f"/api/cases/{kept}/actions", json=noted, headers=login("dispatcher1")).status_code == 200
+
+    def messages(name):
+        with database.engine.begin() as tx:
+            rows, _ = events.since(tx, before)
+            found = live.case_messages(tx, people.by_username(tx, name), CaseFilter(), rows)
+        return {(one.event, one.data["id"]) for one in found}
+
+    both = {("case", str(moved)), ("case", str(kept))}
+    deadline = time.monotonic() + 30
+    while messages("leader") != both:
+        assert time.monotonic() < deadline
+    assert messages("dispatcher1") == both
+    assert messages("manager_D04") == {("gone", str(moved)), ("case", str(kept))}
+    assert messages("manager_D05") == {("case", str(moved))}
+    assert messages("manager_D02") == set()
 
 
 def test_a_queue_keeps_to_the_rows_its_role_holds_for(client, login, database, cases):
@@ -286,7 +405,7 @@ def test_an_excel_export_opens_with_text_as_text(client, login, cases):
 
 
 def test_an_export_reads_on_over_its_pages_and_says_what_the_list_shows(client, login, database, monkeypatch, cases):
-    """The light of a row is that of its stage where the stage has a limit; tags, assignee and stage limit go along."""
+    """The light of a row is the worse of its clocks, each in a column of its own; tags, assignee, limits go along."""
     headers = login("shiftleader1")
     with database.engine.begin() as tx:
         holder = tx.execute(select(staff).where(staff.c.username == "inspector001")).one()
@@ -304,15 +423,18 @@ def test_an_export_reads_on_over_its_pages_and_says_what_the_list_shows(client, 
     rows = {row[0]: dict(zip(table[0], row, strict=True)) for row in table[1 : table.index([])]}
     listed = client.get("/api/cases?limit=100", headers=headers).json()["items"]
     assert len(rows) == table.index([]) - 1 == len(listed) == N
-    words = {"red": "超期", "yellow": "将超期", "green": "按时", "none": "未计时"}
-    lights = {one["number"]: one["light"] if one["stage_light"] == "none" else one["stage_light"] for one in listed}
+    words = {"red": "超时", "yellow": "将超时", "green": "按时", "none": "未计时"}
+    lights = {one["number"]: one["light"] for one in listed}
     assert {number: row["时限灯"] for number, row in rows.items()} == {n: words[light] for n, light in lights.items()}
     assert set(lights.values()) >= {"red", "yellow", "green"}
     query = f"tag=winter-2026&assignee={holder.id}&urged=true&stage_light=red"
     [item] = client.get(f"/api/cases?{query}", headers=headers).json()["items"]
     one = rows[item["number"]]
     assert (one["专项"], one["经办人"], one["催办次数"]) == ("冬季环境整治专项（演示）", holder.name, "2")
-    assert (one["环节灯"], one["处置灯"]) == ("超期", "未计时")
+    assert (one["环节灯"], one["处置灯"]) == ("环节超时", "未计时")
+    unfiled = [rows[i["number"]]["剩余"] for i in listed if i["state"] == "filed"]
+    assert all(told.startswith("剩 ") for told in unfiled), "of the stage, where handling has not begun"
+    assert unfiled
     due = datetime.fromisoformat(item["stage_due_at"]).astimezone(search.ZONE)
     assert one["环节时限"] == f"{due:%Y-%m-%d %H:%M:%S}"
     kept = {"name": "专项", "query": query, "columns": ["tags"]}

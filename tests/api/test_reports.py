@@ -170,7 +170,7 @@ def test_the_boards_numbers_equal_their_lists(client, login, cases):
                     assert len(client.get("/api/cases", params=params, headers=headers).json()["items"]) == n
     dues = [item["due_at"] for item in board["longest"]]
     assert dues == sorted(dues)
-    assert all(item["light"] == "red" for item in board["longest"])
+    assert all(item["handling_light"] == "red" for item in board["longest"])
     assert len(dues) == min(12, board["lists"]["late"]["n"])
     rates = [row["rate"] for row in board["ranking"]["rows"] if row["rate"] is not None]
     assert rates == sorted(rates)

@@ -29,6 +29,7 @@ from sqlalchemy import insert, literal, select, text, update
 from api import live, selection
 from api.access import Throttle
 from gis import cases, definitions, events, files, geometry, measures, people, personal
+from gis.case_report import Receipt, Report
 from gis.case_rows import Photo
 from gis.search import CaseFilter
 from gis.settings import settings
@@ -63,7 +64,8 @@ CASELESS = {
     *("GET /api/components", "GET /api/components/{code}", "GET /api/grids/{code}", "GET /api/divisions"),
     *("GET /api/departments", "GET /api/workflows/{code}", "POST /api/positions", "GET /api/positions/live"),
     *("POST /api/imports/{kind}", "GET /api/imports/{run_id}"),
-    *("GET /api/jobs", "POST /api/jobs/replay"),  # what the background has to do, for administrators
+    # What the background has to do, for administrators.
+    *("GET /api/jobs", "GET /api/jobs/health", "POST /api/jobs/replay"),
     *("GET /api/quarantine", "POST /api/quarantine/{row_id}"),  # refused rows, which never became cases
     *("GET /api/saved-filters", "POST /api/saved-filters", "PUT /api/saved-filters/order"),
     *("PUT /api/saved-filters/{filter_id}", "DELETE /api/saved-filters/{filter_id}"),
@@ -244,7 +246,7 @@ def report_everywhere(tx: Any, grids: Any, staffed: Sequence[Person], chance: ra
     for n in range(CASES):
         at, reported = grids[n], now - timedelta(hours=5 * n, minutes=30)
         picture = a_photo(n) if n % 4 == 0 else None
-        sent = cases.Report(
+        sent = Report(
             catalogue="cjt214-2007",
             category_kind="event",
             category_code="0102",
@@ -302,7 +304,7 @@ def announce_another_duty_list(tx: Any) -> None:
     assert definitions.publish(tx, "duty_list", body["code"], body | {"rules": rules}, next_year) == 2
 
 
-def told_by_one_caller(tx: Any, made: cases.Receipt) -> None:
+def told_by_one_caller(tx: Any, made: Receipt) -> None:
     """All cases have the same caller, a number of another platform, and something promised."""
     who, name = personal.pseudonym(PHONE), "caller_phone"
     sealed = personal.seal(PHONE, f"{made.id} {name}")
@@ -580,7 +582,8 @@ class Walk:
         told = self.get("/api/board").json()
         opened = [row for row in self.visible if row.status == "open"]
         overdue = [row for row in opened if late(row)]
-        for code, rows in (("open", opened), ("late", overdue)):
+        stage_late = [row for row in opened if row.stage_due_at and row.stage_due_at < datetime.now(UTC)]
+        for code, rows in (("open", opened), ("late", overdue), ("stage_late", stage_late)):
             assert told["lists"][code]["n"] == len(rows), (self.person.name, code)
             assert told["lists"][code]["by"]["village"] == Counter(row.village_code for row in rows)
         assert {item["id"] for item in told["longest"]} <= {str(row.id) for row in overdue}

@@ -203,9 +203,9 @@ def test_layers_in_one_geopackage_with_chinese_titles_and_styles(client, login, 
         styles = {name: [ElementTree.fromstring(sheet) for sheet in sheets] for name, *sheets in found}
         assert styles.keys() == {"cases", "unit_grids", "divisions"}
         qml, sld = styles["cases"]
-        assert {one.get("value"): one.get("label") for one in qml.iter("category")}["red"] == "超期"
+        assert {one.get("value"): one.get("label") for one in qml.iter("category")}["red"] == "超时"
         assert len(list(qml.iter("symbol"))) == len(list(qml.iter("category"))) == 4
-        assert "超期" in [one.text for one in sld.iter("{http://www.opengis.net/sld}Title")]
+        assert "超时" in [one.text for one in sld.iter("{http://www.opengis.net/sld}Title")]
         assert book.execute("pragma integrity_check").fetchone() == ("ok",)
 
 

@@ -131,7 +131,7 @@ def test_the_ground_is_open_and_drawn(client, login, town):
     drawn = {"cases", "heat", "components", "unit_grids", "duty_grids", "divisions", "basemap"}
     assert set(layers) == drawn | {"inspectors"}
     assert {code for code, one in layers.items() if one["tiles"] is None} == {"inspectors"}  # drawn from the stream
-    assert layers["cases"]["legend"][2]["label"]["zh"] == "超期"
+    assert layers["cases"]["legend"][2]["label"]["zh"] == "超时"
 
 
 def test_shapes_are_the_same_under_every_filter_and_kept_once(client, login, town):

@@ -73,7 +73,15 @@ class Row:
         object.__setattr__(self, "h3", geometry.h3_12(self.lon, self.lat))
 
 
+WORSE = ("none", "green", "yellow", "red")
+
+
 def light_of(row: Row, now: datetime) -> str:
+    """What the mark of a case shows: the worse of its two clocks."""
+    return max(handling_light_of(row, now), stage_light_of(row, now), key=WORSE.index)
+
+
+def handling_light_of(row: Row, now: datetime) -> str:
     if row.status != "open" or row.due_at is None:
         return "none"
     moment = row.handled_at or now
@@ -82,11 +90,12 @@ def light_of(row: Row, now: datetime) -> str:
     return "yellow" if row.yellow_at is not None and row.yellow_at <= moment else "green"
 
 
-def next_light_of(row: Row, now: datetime) -> str:
-    """What the desk goes by: the limit of the stage, where it has one."""
-    if row.stage_due_at is None:
-        return light_of(row, now)
-    return light_of(replace(row, due_at=row.stage_due_at, yellow_at=row.stage_yellow_at, handled_at=None), now)
+def stage_light_of(row: Row, now: datetime) -> str:
+    return handling_light_of(replace(row, due_at=row.stage_due_at, yellow_at=row.stage_yellow_at, handled_at=None), now)
+
+
+def late_of(row: Row, now: datetime) -> bool:
+    return row.due_at is not None and row.due_at < (row.handled_at or row.closed_at or now) and row.status != "void"
 
 
 def in_scope(row: Row, scope: Scope) -> bool:
@@ -113,7 +122,8 @@ def kept(row: Row, wanted: CaseFilter, now: datetime) -> bool:
         "department": row.department_code,
         "severity": row.severity,
         "light": light_of(row, now),
-        "stage_light": next_light_of(row, now) if row.stage_due_at else "none",
+        "handling_light": handling_light_of(row, now),
+        "stage_light": stage_light_of(row, now),
         "assignee": row.assignee_id,
     }
     marks = {"supervised": row.supervised_at is not None, "urged": row.urge_count > 0}
@@ -126,8 +136,7 @@ def kept(row: Row, wanted: CaseFilter, now: datetime) -> bool:
     category = f"{row.category_kind}:{row.category_code}"
     if wanted.category and not any(category.startswith(c if ":" in c else c + ":") for c in wanted.category):
         return False
-    late = row.due_at is not None and row.due_at < (row.handled_at or row.closed_at or now) and row.status != "void"
-    if wanted.overdue is not None and wanted.overdue != late:
+    if wanted.overdue is not None and wanted.overdue != late_of(row, now):
         return False
     if wanted.bbox:
         west, south, east, north = geometry.pixel_bounds(wanted.bbox)
@@ -213,6 +222,7 @@ filters = st.builds(
     bbox=boxes,
     overdue=st.sampled_from((None, None, True, False)),
     stage_light=some(("green", "yellow", "red", "none")),
+    handling_light=some(("green", "yellow", "red", "none")),
     supervised=st.sampled_from((None, None, True, False)),
     urged=st.sampled_from((None, None, True, False)),
     awaits=some((*ROLES, "nobody")),
@@ -284,7 +294,12 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
     lights = Counter(light_of(row, now) for row in rows)
     facets = store.facets(mask, FACETS)
     assert facets["light"] == dict(lights)
-    by_state = {s: dict(Counter(next_light_of(r, now) for r in rows if r.state == s)) for s in {r.state for r in rows}}
+    assert facets["handling_light"] == dict(Counter(handling_light_of(row, now) for row in rows))
+    assert facets["stage_light"] == dict(Counter(stage_light_of(row, now) for row in rows))
+    assert facets["overdue"] == dict(Counter(str(late_of(row, now)).lower() for row in rows))
+    assert facets["supervised"] == dict(Counter(str(row.supervised_at is not None).lower() for row in rows))
+    assert facets["urged"] == dict(Counter(str(row.urge_count > 0).lower() for row in rows))
+    by_state = {s: dict(Counter(light_of(r, now) for r in rows if r.state == s)) for s in {r.state for r in rows}}
     assert store.lights(mask, "state", now) == by_state
     assert facets["village"] == dict(Counter(r.village_code for r in rows))
     assert facets["department"] == dict(Counter(r.department_code or "" for r in rows))

@@ -122,7 +122,7 @@ export const messages = {
   'tasks.none.mine': ['现在没有要您办的案件。', 'Nothing for you to do now.'],
   'tasks.none.all': ['现在没有在办案件。', 'No open cases now.'],
   'tasks.unread': ['还没有读到过任务，联网后再试。', 'Tasks were never read yet; try with a network.'],
-  'light.red': ['超期', 'Late'],
+  'light.red': ['超时', 'Late'],
   'light.yellow': ['临近', 'Soon'],
   'light.green': ['按期', 'On time'],
   'light.none': ['未计时', 'No clock'],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { createExpression, latest } from '@maplibre/maplibre-gl-style-spec'
 
-import { COLOUR, markOf, MARKS, SHAPE, type Lit } from '../src/shared/lights'
+import { clocksOf, COLOUR, markOf, MARKS, SHAPE, type Lit } from '../src/shared/lights'
 import { MARK } from '../src/wall/map/style'
 
 const STAGES = ['report', 'acceptance', 'filing', 'dispatch', 'handling', 'feedback', 'check', 'closing']
@@ -32,6 +32,13 @@ describe('the mark of a case', () => {
             const drawn = parsed.value.evaluate({ zoom: 15 } as never, { type: 'Point', properties: item } as never)
             expect(String(drawn), JSON.stringify(item)).toBe(markOf(item))
           }
+  })
+
+  it('names the clocks that made it', () => {
+    expect(clocksOf({ light: 'red', handling_light: 'red', stage_light: 'yellow' })).toEqual(['handling_light'])
+    expect(clocksOf({ light: 'red', handling_light: 'none', stage_light: 'red' })).toEqual(['stage_light'])
+    expect(clocksOf({ light: 'yellow', handling_light: 'yellow', stage_light: 'yellow' })).toEqual(['handling_light', 'stage_light'])
+    expect(clocksOf({ light: 'green', handling_light: 'green', stage_light: 'green' })).toEqual([])
   })
 
   it('has a colour and a shape of its own', () => {

@@ -16,6 +16,7 @@ export const MANY = [
   'component',
   'awaits',
   'stage_light',
+  'handling_light',
   'tag',
   'assignee',
   'parent',

@@ -45,6 +45,12 @@ export interface Lit {
   status: string
 }
 
+/** The clocks that made a light yellow or red: the family of words each is named in. */
+export function clocksOf(item: { light: string; handling_light?: string; stage_light?: string }): ('handling_light' | 'stage_light')[] {
+  if (item.light !== 'red' && item.light !== 'yellow') return []
+  return (['handling_light', 'stage_light'] as const).filter((clock) => item[clock] === item.light)
+}
+
 /** The mark of a case: done, else whistle, else late, soon, new (nobody has taken it), on time. */
 export function markOf(item: Lit): Mark {
   if (item.status !== 'open') return 'done'

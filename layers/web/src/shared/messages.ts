@@ -10,6 +10,7 @@ import { intake } from '../desk/intake/messages'
 import { list } from '../desk/list/messages'
 import { looks } from '../desk/looks/messages'
 import { desk } from '../desk/messages'
+import { operations } from '../desk/operations/messages'
 import { register } from '../desk/register/messages'
 import { shift } from '../desk/shift/messages'
 import { wall } from '../wall/messages'
@@ -52,7 +53,7 @@ const common = {
   'figure.open': ['在办案件', 'Open cases'],
   'figure.reported_today': ['今日上报', 'Reported today'],
   'figure.closed_today': ['今日结案', 'Closed today'],
-  'figure.overdue': ['超期未结', 'Overdue'],
+  'figure.overdue': ['处置超期', 'Handling overdue'],
   'figure.on_time_rate': ['按期率', 'On-time rate'],
   'figure.inspectors_online': ['在岗网格员', 'Inspectors online'],
   'figure.same': ['与昨日持平', 'As yesterday'],
@@ -93,10 +94,11 @@ const common = {
   'filter.since': ['起', 'From'],
   'filter.until': ['止', 'To'],
   'filter.time': ['上报时间', 'Reported'],
-  'filter.overdue': ['超期', 'Overdue'],
-  'filter.overdue.true': ['已超期', 'Overdue'],
-  'filter.overdue.false': ['未超期', 'Not overdue'],
+  'filter.overdue': ['处置超期（含已办结）', 'Overdue, ended too'],
+  'filter.overdue.true': ['处置超期', 'Handling overdue'],
+  'filter.overdue.false': ['处置未超期', 'Handling in time'],
   'filter.awaits': ['待谁办理', 'Waits for'],
+  'filter.handling_light': ['处置灯', 'Handling light'],
   'filter.stage_light': ['环节灯', 'Stage light'],
   'filter.tag': ['专项', 'Special action'],
   'filter.assignee': ['经办人', 'Assignee'],
@@ -116,11 +118,19 @@ const common = {
   'status.closed': ['已结案', 'Closed'],
   'status.void': ['已作废', 'Void'],
   'light.green': ['按时', 'On time'],
-  'light.yellow': ['将超期', 'Due soon'],
-  'light.red': ['超期', 'Late'],
+  'light.yellow': ['将超时', 'Due soon'],
+  'light.red': ['超时', 'Late'],
   'light.none': ['未计时', 'No clock'],
-  'mark.late': ['超期', 'Late'],
-  'mark.soon': ['将超期', 'Due soon'],
+  'handling_light.green': ['处置按时', 'Handling on time'],
+  'handling_light.yellow': ['处置将超期', 'Handling due soon'],
+  'handling_light.red': ['处置超期', 'Handling overdue'],
+  'handling_light.none': ['处置未计时', 'No handling clock'],
+  'stage_light.green': ['环节按时', 'Stage on time'],
+  'stage_light.yellow': ['环节将超时', 'Stage due soon'],
+  'stage_light.red': ['环节超时', 'Stage late'],
+  'stage_light.none': ['环节不限时', 'No stage limit'],
+  'mark.late': ['超时', 'Late'],
+  'mark.soon': ['将超时', 'Due soon'],
   'mark.onTime': ['按时', 'On time'],
   'mark.new': ['新报', 'New'],
   'mark.whistle': ['吹哨', 'Whistle'],
@@ -189,6 +199,27 @@ const common = {
   'detail.routing': ['派给谁、为什么', 'Why this department'],
   'detail.routing.none': ['没有派遣依据的记录', 'No routing was recorded'],
   'detail.rule': ['规则 {rule}', 'Rule {rule}'],
+  'trace.facts': ['事实', 'Facts'],
+  'trace.by': ['依据规则', 'By rule'],
+  'trace.to': ['处置部门', 'Department'],
+  'trace.none': ['没有适用的规则，由派遣员确定部门', 'No rule applies; the dispatcher names the department'],
+  'trace.passed': ['未用更具体的规则', 'Not by the more specific rule'],
+  'trace.more': ['另有 {n} 条更具体的规则不适用', '{n} more specific rules do not apply'],
+  'trace.why.area': ['只管其他区域', 'for another area only'],
+  'trace.why.component_unit': ['只管其他主管单位的部件', 'for components of another unit only'],
+  'trace.why.channel': ['只管其他来源', 'for another channel only'],
+  'trace.why.department': ['部件的该单位未知', 'that unit of the component is not known'],
+  'trace.category': ['类别', 'Category'],
+  'trace.kind': ['全部{kind}', 'Every {kind}'],
+  'trace.every': ['全部类别', 'Every category'],
+  'trace.town': ['全镇', 'The whole town'],
+  'trace.grid': ['单元网格', 'Unit grid'],
+  'trace.duty': ['责任网格', 'Duty grid'],
+  'trace.village': ['村居', 'Village'],
+  'trace.class': ['区域类别', 'Area class'],
+  'trace.competent': ['主管单位', 'Competent unit'],
+  'trace.owner': ['权属单位', 'Owner'],
+  'trace.maintenance': ['养护单位', 'Maintaining unit'],
   'detail.clock': ['计时', 'Clock'],
   'detail.cases': ['查看这里的案件', 'Show the cases here'],
   'detail.lastFix': ['最近定位', 'Last fix'],
@@ -240,7 +271,7 @@ const common = {
   'layers.components': ['部件', 'Components'],
   'layers.opacity': ['{name}不透明度', 'Opacity of {name}'],
   'layers.zoom': ['放大后显示', 'Zoom in to see'],
-  'layers.legend.cluster': ['圆内为案件数，环上红、黄为超期与将超期的份额', 'Number of cases; red and yellow on the ring: late and due soon'],
+  'layers.legend.cluster': ['圆内为案件数，环上红、黄为超时与将超时的份额', 'Number of cases; red and yellow on the ring: late and due soon'],
   'layers.legend.heat': ['疏 → 密', 'Few → many'],
   'layers.export': ['导出当前筛选的地图（HTML）', 'Export this map (HTML)'],
   'components.pick': ['选部件类别', 'Choose categories'],
@@ -268,7 +299,7 @@ const common = {
   'measure.closed': ['结案数', 'Closed'],
   'measure.closed_on_time': ['按期结案数', 'Closed on time'],
   'measure.rework': ['返工数', 'Reworks'],
-  'measure.overdue': ['超期数', 'Overdue'],
+  'measure.overdue': ['处置超期数', 'Handling overdue'],
 
   'map.label': ['地图', 'Map'],
   'map.home': ['回到全镇', 'Whole town'],
@@ -276,6 +307,6 @@ const common = {
   'map.out': ['缩小', 'Zoom out'],
 } as const satisfies Record<string, readonly [string, string]>
 
-export const catalogues = { common, account, desk, list, cases, intake, register, definitions, flows, grids, census, shift, looks, wall, mapTools, track }
+export const catalogues = { common, account, desk, list, cases, intake, register, definitions, flows, grids, census, shift, looks, operations, wall, mapTools, track }
 
-export const messages = { ...common, ...account, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...looks, ...wall, ...mapTools, ...track }
+export const messages = { ...common, ...account, ...desk, ...list, ...cases, ...intake, ...register, ...definitions, ...flows, ...grids, ...census, ...shift, ...looks, ...operations, ...wall, ...mapTools, ...track }

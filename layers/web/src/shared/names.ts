@@ -44,10 +44,11 @@ const CODES: Partial<Record<FilterKey, readonly string[]>> = {
   stage: ['report', 'acceptance', 'filing', 'dispatch', 'handling', 'feedback', 'check', 'closing'],
   channel: ['patrol', 'public', 'hotline', 'video', 'superior', 'sensor', 'leader'],
   severity: ['3', '2', '1'],
+  handling_light: ['red', 'yellow', 'green', 'none'],
+  stage_light: ['red', 'yellow', 'green', 'none'],
   overdue: ['true', 'false'],
   supervised: ['true', 'false'],
   urged: ['true', 'false'],
-  stage_light: ['red', 'yellow', 'green', 'none'],
   awaits: ['acceptor', 'shift_leader', 'dispatcher', 'handler', 'department_manager', 'inspector', 'leader', 'evaluator', 'census_clerk', 'public'],
 }
 /** The family of words that a parameter's codes are looked up in, where it is not called like the parameter. */
@@ -55,7 +56,6 @@ const WORDS: Partial<Record<FilterKey, string>> = {
   overdue: 'filter.overdue',
   supervised: 'filter.supervised',
   urged: 'filter.urged',
-  stage_light: 'light',
   awaits: 'role',
 }
 

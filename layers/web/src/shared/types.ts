@@ -50,7 +50,10 @@ export interface CaseItem {
   stage: string
   status: string
   severity: number
+  /** The worse of the two below: what the mark shows. */
   light: Light
+  handling_light: Light
+  stage_light: Light
   component_code: string | null
   reported_at: string
   due_at: string | null

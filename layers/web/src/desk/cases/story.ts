@@ -17,7 +17,7 @@ export interface Names {
 }
 
 /** What the engine notes for itself, and what stands elsewhere: not told again. */
-const SILENT = new Set(['judged_at', 'sent', 'photos', 'photos_after', 'catalogue', 'category_kind', 'category_code', 'condition_code', 'component_code', 'channel', 'rule_id', 'severity'])
+const SILENT = new Set(['judged_at', 'left_scope', 'sent', 'photos', 'photos_after', 'catalogue', 'category_kind', 'category_code', 'condition_code', 'component_code', 'channel', 'rule_id', 'severity'])
 
 /** Steps that only keep the clock or a list: left out where only what matters is asked for. */
 const MINOR = new Set(['timeout', 'follow', 'arrive', 'tag', 'note', 'urge_read'])

@@ -68,7 +68,6 @@ export interface CaseFile extends CaseDetail {
   tags: string[]
   tag_names: Two[]
   stage_due_at: string | null
-  stage_light: Light
   urge_count: number
   return_count: number
   supervised: boolean

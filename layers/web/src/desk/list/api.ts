@@ -18,7 +18,7 @@ export interface Todo {
   at: string
   queues: Queue[]
   tasks: { kind: string; name: Two; count: number; late: number; mine: number }[]
-  views: { code: 'open' | 'soon' | 'late'; count: number; filter: Record<string, string> }[]
+  views: { code: 'open' | 'soon' | 'late' | 'stage_late'; count: number; filter: Record<string, string> }[]
   /** The names of all states a case can be in. */
   states: Record<string, Two>
 }

@@ -1,22 +1,17 @@
 /** What a row says of a case. Pure apart from the language. */
 import { pick, t, word } from '../../shared/i18n'
-import { markOf, type Mark } from '../../shared/lights'
 import { shortTime } from '../../shared/time'
-import type { CaseItem, Light, Two } from '../../shared/types'
+import type { CaseItem, Two } from '../../shared/types'
 import { span } from '../cases/words'
 import type { ColumnCode } from './columns'
 
 /** A case as the list has it. */
 export type Row = CaseItem & {
   stage_due_at?: string | null
-  stage_light?: Light
   next_due_at?: string | null
   assignee?: { name: string } | null
   tag_names?: Two[]
 }
-
-/** The row's mark: the stage's light where the stage has a limit, else that of handling. */
-export const rowMark = (item: Row): Mark => markOf(item.stage_light && item.stage_light !== 'none' ? { ...item, light: item.stage_light } : item)
 
 /** What is left of the limit that runs now: natural time for a stage, the words of its clock for handling. */
 export function leftOf(item: Row, now: number): string {

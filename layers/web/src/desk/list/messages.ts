@@ -15,8 +15,9 @@ export const list = {
   'list.task.late': ['{n} 件已过回应时限', '{n} past their time'],
   'list.views': ['全部', 'All'],
   'list.view.open': ['全部在办', 'All open'],
-  'list.view.soon': ['将超期', 'Due soon'],
-  'list.view.late': ['已超期', 'Late'],
+  'list.view.soon': ['将超时', 'Due soon'],
+  'list.view.late': ['处置超期', 'Handling overdue'],
+  'list.view.stage_late': ['环节超时', 'Stage late'],
   'list.nothingToDo': ['现在没有待办。', 'Nothing waits for you now.'],
   'list.noQueues': ['您的角色没有待办环节，可查看下面的清单。', 'No step waits for your role; look at the lists below.'],
 

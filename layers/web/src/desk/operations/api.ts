@@ -39,5 +39,5 @@ export interface Health {
 export const operationsApi = {
   jobs: () => get<Jobs>('/api/jobs'),
   health: () => get<Health>('/api/jobs/health'),
-  retry: (of: { case?: string; consumer?: string } = {}) => send<{ revived: number; timers: number }>('POST', `/api/jobs/replay?${new URLSearchParams(of)}`),
+  retry: (of: Record<string, string> = {}) => send<{ revived: number; timers: number }>('POST', `/api/jobs/replay?${new URLSearchParams(of)}`),
 }
