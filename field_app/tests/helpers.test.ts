@@ -121,6 +121,7 @@ it('sends fixes of one reckoning of the clock at a time, in their order', () => 
   expect(ofOneClock(fixes).map((fix) => fix.seq)).toEqual([0, 1])
   expect(ofOneClock(fixes.slice(2)).map((fix) => fix.seq)).toEqual([2, 3])
   expect(ofOneClock(fixes.slice(4)).map((fix) => fix.seq)).toEqual([4])
-  expect(ofOneClock([{ seq: 7 }, { seq: 8 }])).toHaveLength(2)
+  const plain: { seq: number; clock_ms?: number }[] = [{ seq: 7 }, { seq: 8 }]
+  expect(ofOneClock(plain)).toHaveLength(2)
   expect(ofOneClock([])).toEqual([])
 })

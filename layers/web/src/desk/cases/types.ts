@@ -1,5 +1,5 @@
 /** What the page of a case reads, beside shared/types.ts: field names equal the HTTP contract. */
-import type { CaseDetail, CaseEvent, Light, Named, Two } from '../../shared/types'
+import type { CaseDetail, CaseEvent, Named, Two } from '../../shared/types'
 
 export type FieldType =
   | 'text' | 'photo' | 'department' | 'departments' | 'choice' | 'number' | 'date' | 'staff' | 'case'

@@ -16,7 +16,7 @@ export function useBin<T extends { id: string }>(
   back: (id: string) => Promise<void>,
   read: () => Promise<void>,
 ): Bin<T> {
-  const gone = shallowRef<T | null>(null)
+  const gone: ShallowRef<T | null> = shallowRef(null)
   return {
     gone,
     forget: (one) =>
