@@ -60,6 +60,7 @@ def test_a_batch_is_acknowledged_once_and_a_resend_changes_nothing(client, login
         "accepted": 6,
         "duplicates": 0,
         "quarantined": 0,
+        "clock_s": 0,
     }
     again = send(client, headers, fixes).json()
     assert (again["acked_seq"], again["accepted"], again["duplicates"]) == (10, 4, 6)
