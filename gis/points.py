@@ -89,7 +89,7 @@ class CaseStore:
     def __init__(self, columns: Columns, dictionaries: Mapping[str, Dictionary], mark: str = "") -> None:
         self.dictionaries = dictionaries
         self._table = Table(columns, mark)
-        self._masks: Recent[Mask] = Recent(_MASKS)
+        self._masks: tuple[tuple[int, int], Recent[Mask]] = ((0, 0), Recent(_MASKS))
         self._versions = Versions.of(self.snapshot)
         self._stamps: tuple[Snapshot, int, dict[Any, str]] = (self.snapshot, -1, {})
 
@@ -115,10 +115,8 @@ class CaseStore:
 
         The same rows twice change nothing. Returns how many were new or newer.
         """
-        base = self.snapshot.parts[0].segment
         taken = self._table.apply(encode(rows, self.dictionaries), mark, pack_ids(gone) if gone else None)
-        if self.snapshot.parts[0].segment is not base:
-            self._masks = Recent(_MASKS)  # masks of the old base would keep all of it in memory
+        self._masks = ((0, 0), Recent(_MASKS))  # masks of an old base would keep all of it in memory
         self._versions = Versions.of(self.snapshot)  # by the writer: whoever asks for a tile should not wait for it
         return taken
 
@@ -183,8 +181,11 @@ class CaseStore:
         snapshot = self.snapshot
         second = _last_change(snapshot, seconds(now))
         named = None if ids is None else pack_ids(ids)
+        state, held = self._masks
+        if state != (snapshot.version, second):
+            _, held = self._masks = ((snapshot.version, second), Recent(_MASKS))  # nobody asks for older ones again
         key = (snapshot.version, second, scope, wanted, None if named is None else named.tobytes())
-        return self._masks.get(key, lambda: self._make_mask(snapshot, scope, wanted, second, named))
+        return held.get(key, lambda: self._make_mask(snapshot, scope, wanted, second, named))
 
     def _make_mask(self, snapshot: Snapshot, scope: Scope, wanted: CaseFilter, second: int, ids: Array | None) -> Mask:
         parts = []
@@ -402,7 +403,7 @@ def _past(segment: Segment, second: int, *columns: str) -> Words:
     """The rows where one of these moments has come."""
     return either(
         segment.n,
-        (segment.words((one, second), partial(_reached, segment, one, second)) for one in columns),
+        (segment.passing((one, second), partial(_reached, segment, one, second)) for one in columns),
     )
 
 
@@ -417,7 +418,7 @@ def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Wor
         timed = segment.among("timed", [1]) | _marked(segment, points_rows.STAGED)
         return _lit(segment, light, second, timed & _opened(segment, status), "", "next_")
 
-    return segment.words(("light", light, second), make)
+    return segment.passing(("light", light, second), make)
 
 
 def _handling_light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:

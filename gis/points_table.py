@@ -23,6 +23,7 @@ Columns = dict[str, Array]
 NEVER: Final = np.uint32(0xFFFFFFFF)
 """The second that never comes, in columns of seconds since 1970."""
 _BITMAPS: Final = 64
+_PASSING: Final = 8
 _TAIL_MIN, _TAIL_MAX = 2_000, 30_000
 
 Value = TypeVar("Value")
@@ -100,6 +101,7 @@ class Segment:
         self.columns = columns
         self.n = len(columns["mk"])
         self._bitmaps: Recent[Words] = Recent(_BITMAPS)
+        self._passing: Recent[Words] = Recent(_PASSING)
         self._derived: dict[Hashable, Array] = {}
 
     @classmethod
@@ -158,6 +160,10 @@ class Segment:
     def words(self, key: Hashable, make: Callable[[], Words]) -> Words:
         """A set of this segment's rows, remembered for a while under ``key``."""
         return self._bitmaps.get(key, make)
+
+    def passing(self, key: Hashable, make: Callable[[], Words]) -> Words:
+        """A set nobody asks for again soon after, such as the rows late at a second: it takes no room from others."""
+        return self._passing.get(key, make)
 
     def derived(self, key: Hashable, make: Callable[[], Array]) -> Array:
         """An array that follows from the columns, kept as long as the segment lives."""

@@ -22,6 +22,7 @@ BLOCK_ZOOM: Final = 16
 _SHIFT: Final = 2 * (geometry.WORLD_BITS - BLOCK_ZOOM)
 _CHUNK: Final = 1 << 17  # rows: what is needed in between stays small beside the columns
 _CLOCKS: Final = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
+_LOWER: Final = np.uint64(0xFFFFFFFF)
 _ODD: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F))
 
 
@@ -62,12 +63,14 @@ class Versions:
 
         Also of a case that changed since its segment was made: that costs a tile more, never one too few.
         """
+        width = 2 * (BLOCK_ZOOM - z) + 32
+        first, last = np.uint64(code << width), np.uint64((code + 1 << width) - 1)
         latest = 0
         for part in self.snapshot.parts:
-            moments = part.segment.derived(("moments", z), partial(_moments, part.segment, z))
-            passed = int(np.searchsorted(moments, np.uint64(code << 32 | second), "right"))
-            found = int(moments[passed - 1]) if passed else 0
-            latest = max(latest, found & 0xFFFFFFFF if found >> 32 == code else 0)
+            moments = part.segment.derived("light moments", partial(_moments, part.segment))
+            low, high = np.searchsorted(moments, first), np.searchsorted(moments, last, "right")
+            inside = (moments[low:high] & _LOWER).astype(np.uint32)
+            latest = max(latest, int(inside[inside <= np.uint32(second)].max(initial=0)))
         return latest
 
 
@@ -97,13 +100,8 @@ def _together(blocks: Sequence[Array], sums: Sequence[Array]) -> tuple[Array, Ar
     return found, total
 
 
-def _moments(segment: Segment, z: int) -> Array:
-    """Ascending: the Morton code of a tile of zoom z in the upper half, a moment at which one of its lights changes
-    in the lower."""
-    if z < BLOCK_ZOOM:
-        finest = segment.derived(("moments", BLOCK_ZOOM), partial(_moments, segment, BLOCK_ZOOM))
-        code = finest >> np.uint64(32 + 2 * (BLOCK_ZOOM - z))
-        return np.unique(code << np.uint64(32) | finest & np.uint64(0xFFFFFFFF))
+def _moments(segment: Segment) -> Array:
+    """Ascending: a block in the upper half, a moment at which one of its lights changes in the lower."""
     pieces = []
     for name in _CLOCKS:
         column = segment[name]

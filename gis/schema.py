@@ -1,19 +1,15 @@
 """The database's schema: bringing it up to date, comparing it with the models, and what each role may do.
 
-Knows Alembic and privileges; knows nothing of what the tables mean.
+Knows Alembic and privileges; knows nothing of what the tables mean. Alembic is loaded where it works: the service's
+processes only ask for the revision.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.engine import make_url
@@ -23,6 +19,10 @@ from gis.db import Engine, make_engine
 from gis.errors import Unavailable
 from gis.tables import Xid8, metadata
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 APPEND_ONLY = (
     *("case_event", "case_digest", "audit", "handover", "duty_log", "running_report", "component_version"),
     "track_look",
@@ -36,9 +36,11 @@ def _of_models(item: Any, name: str | None, kind: str, reflected: bool, compare_
     return not (kind == "table" and reflected and name not in metadata.tables)
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.set_main_option("file_template", "%%(rev)s_%%(slug)s")
     config.attributes["connection"] = connection
     config.attributes["include_object"] = _of_models
@@ -106,6 +108,8 @@ def answers(url: str) -> bool:
 
 def migrate(url: str, revision: str = "head") -> None:
     """Bring the database at `url` (its owner's login) up to `revision`, in one transaction."""
+    from alembic import command
+
     with _connection(url) as connection:
         # Two services started at once must not both create the tables.
         connection.execute(text("select pg_advisory_xact_lock(7266726)"))
@@ -114,24 +118,30 @@ def migrate(url: str, revision: str = "head") -> None:
 
 def downgrade(url: str, revision: str) -> None:
     """Take migrations back to `revision` ("base": everything)."""
+    from alembic import command
+
     with _connection(url) as connection:
         command.downgrade(_config(connection), revision)
 
 
 def new_revision(url: str, message: str, number: str) -> None:
     """Write the next migration from the difference between the models and the database at `url`."""
+    from alembic import command
+
     with _connection(url) as connection:
         command.revision(_config(connection), message=message, autogenerate=True, rev_id=number)
 
 
 @lru_cache
-def head_revision() -> str | None:
-    """The newest revision the code knows."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+def head_revision() -> str:
+    """The newest revision the code knows: they are one chain, and each file begins with its number."""
+    return max(path.name.partition("_")[0] for path in _MIGRATIONS.glob("versions/[0-9]*.py"))
 
 
 def current_revision(url: str) -> str | None:
     """The revision the database at `url` is at; None when it is empty."""
+    from alembic.runtime.migration import MigrationContext
+
     with _connection(url) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
@@ -145,6 +155,9 @@ def readiness(tx: Connection) -> dict[str, bool]:
 
 def differences(url: str) -> list[Any]:
     """What Alembic would still change to make the database equal the models; empty when they agree."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
     with _connection(url) as connection:
         context = MigrationContext.configure(
             connection, opts={"include_object": _of_models, "compare_server_default": True}

@@ -78,7 +78,7 @@ def test_no_address_or_path_of_a_workplace_in_what_is_installed() -> None:
 
 
 def test_a_process_that_draws_tiles_loads_no_library_of_reports_and_files() -> None:
-    heavy = ("folium", "geopandas", "openpyxl", "pandas", "pypinyin", "pyogrio")
+    heavy = ("alembic", "folium", "geopandas", "openpyxl", "pandas", "pypinyin", "pyogrio")
     told = f"import sys, api.main; print(sorted(sys.modules.keys() & {set(heavy)}))"
     done = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
