@@ -47,7 +47,11 @@ class Message:
 
     event: str
     data: Any
-    cursor: str | None = None
+    cursor: Cursor | None = None
+
+    def sent(self) -> ServerSentEvent:
+        """As it goes out."""
+        return ServerSentEvent(event=self.event, data=self.data, id=str(self.cursor) if self.cursor else None)
 
 
 class Listener:
@@ -308,11 +312,12 @@ def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: S
             "actor": event.actor,
             "matches": case.id in matching,
         }
-        found.append((event.id, Message("case", data, str(Cursor(event.xid, event.id)))))
+        found.append(Message("case", data, Cursor(event.xid, event.id)))
     for case_id in gone:
         event = newest[case_id]
-        found.append((event.id, Message("gone", {"id": str(case_id)}, str(Cursor(event.xid, event.id)))))
-    return [message for _, message in sorted(found, key=lambda pair: pair[0])]
+        found.append(Message("gone", {"id": str(case_id)}, Cursor(event.xid, event.id)))
+    # In the feed's order, which is not that of the ids: whoever is cut off goes on after the last message it got.
+    return sorted(found, key=lambda message: message.cursor or Cursor())
 
 
 @router.get("/api/stream", response_class=EventSourceResponse)
@@ -320,24 +325,26 @@ async def stream(
     request: Request, caller: Annotated[Caller, allow("case.view")], wanted: Filtered
 ) -> AsyncIterator[ServerSentEvent]:
     """Changes as they happen: ``case``, ``positions``, ``hello``, and ``reset`` when too much was missed."""
-    if hub is None:
+    joined = hub
+    if joined is None:
         raise errors.Unavailable()
     listener = Listener(caller, wanted)
-    hub.join(listener)
-    token = token_of(request.headers, request.cookies)
+    joined.join(listener)
+    token, place = token_of(request.headers, request.cookies), joined.cursor
     try:
-        yield ServerSentEvent(event="hello", data={"at": datetime.now(UTC)}, id=str(hub.cursor), retry=2000)
         # The browser names it by itself when it reconnects; a page that opens the stream anew says it in the address.
         missed = request.headers.get("last-event-id") or request.query_params.get("last_event_id", "")
         for message in await asyncio.to_thread(_missed, listener, missed) if missed else ():
-            yield ServerSentEvent(event=message.event, data=message.data, id=message.cursor)
+            yield message.sent()
+        # Not before: a stream that breaks off while it catches up must go on from where it was.
+        yield ServerSentEvent(event="hello", data={"at": datetime.now(UTC)}, id=str(place), retry=2000)
         checked = time.monotonic()
         while True:
             try:
                 message = await asyncio.wait_for(listener.queue.get(), timeout=RECHECK_SECONDS)
                 if message is None:
                     return
-                yield ServerSentEvent(event=message.event, data=message.data, id=message.cursor)
+                yield message.sent()
             except TimeoutError:
                 pass
             if time.monotonic() - checked > RECHECK_SECONDS:
@@ -347,7 +354,7 @@ async def stream(
     except errors.NotAuthenticated:
         return
     finally:
-        hub.leave(listener)
+        joined.leave(listener)
 
 
 def _missed(listener: Listener, last_event_id: str) -> list[Message]:

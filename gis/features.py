@@ -5,7 +5,6 @@ the list's own filter. Knows no file and no web.
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -277,7 +276,7 @@ def _decode(cursor: str, of: Layer, src: Source) -> Any:
         if made_for != of.code:
             raise ValueError("the cursor belongs to another layer")
         return _key(src, key)
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise errors.BadCursor(cursor=cursor[:100]) from error
 
 

@@ -146,7 +146,7 @@ def _rows(
     columns = ("kind", "name", "address", "lon", "lat", "code")
     parts: list[Any] = []
     told: tuple[Any, ...]
-    if numbers is not None:
+    if numbers is not None and "case.view" in caller.permissions:
         seen = visible_cases(caller).where(numbers).order_by(case.c.reported_at.desc())
         told = (literal("case"), case.c.number, case.c.address, case.c.lon, case.c.lat, cast(case.c.id, Text))
         parts.append(seen.with_only_columns(*(c.label(n) for n, c in zip(columns, told, strict=True))))
@@ -164,6 +164,8 @@ def _rows(
         )
         within = select(*(c.label(n) for n, c in zip(columns, told, strict=True)))
         parts.append(within.where(grids, in_force(unit_grid)))
+    if not parts:
+        return []
     limited = [part.limit(limit).subquery() for part in parts]
     rows = tx.execute(union_all(*(select(*p.c) for p in limited)).limit(limit)).all()
     return [dict(zip(columns, row, strict=True)) for row in rows]

@@ -479,6 +479,9 @@ def decode(cursor: str, order: Order) -> tuple[datetime | None, UUID]:
         made_for, at, last = json.loads(base64.urlsafe_b64decode(padded))
         if made_for != order:
             raise ValueError("the cursor belongs to another order")
-        return datetime.fromisoformat(at) if at or order == "newest" else None, UUID(last)
-    except (ValueError, TypeError, AttributeError) as error:
+        moment = datetime.fromisoformat(at) if at or order == "newest" else None
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError("a moment without a zone")
+        return moment, UUID(last)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise errors.BadCursor(cursor=cursor[:100]) from error

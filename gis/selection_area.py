@@ -30,6 +30,7 @@ _WIDEST_M: Final = 1e8
 _CIRCLE: Final = 256
 _STEP_DEGREES: Final = 0.005
 """Longer edges are divided before they are moved to another system, in which they would not be straight."""
+_MOST_STEPS: Final = 1_000_000
 _PAD_DEGREES: Final = 1e-9
 _ELLIPSOID: Final = Geod(a=6378137.0, rf=298.257222101)
 _KINDS: Final = ("bbox", "polygon", "circle", "buffer")
@@ -154,6 +155,8 @@ def geometry(given: Any) -> Shape:
 
 def buffer(shape: Shape, metres: float) -> Shape:
     """Everything within ``metres`` of a shape, measured in EPSG:4548. Raises ``BadGeometry`` when that is nothing."""
+    if shapely.length(shape) > _MOST_STEPS * _STEP_DEGREES:  # ten thousand edges around the world fill the memory
+        raise BadGeometry(why=f"its edges are together longer than {_MOST_STEPS * _STEP_DEGREES:.0f} degrees")
     flat = _moved(shapely.segmentize(shape, _STEP_DEGREES), to_4548)
     round_corners = 32 if shapely.get_num_coordinates(flat) < 500 else 8
     grown = shapely.buffer(flat, metres, quad_segs=round_corners)
@@ -183,7 +186,10 @@ def _numbers(given: Any, count: int, name: str) -> list[float]:
     right = isinstance(given, list) and len(given) == count
     if not right or not all(isinstance(n, int | float) and not isinstance(n, bool) for n in given):
         raise BadGeometry(why=f"{name} is {count} numbers")
-    return [float(n) for n in given]
+    try:
+        return [float(n) for n in given]
+    except OverflowError as error:  # JSON has whole numbers of any length
+        raise BadGeometry(why=f"{name} is {count} numbers") from error
 
 
 def _metres(given: Any, name: str) -> float:

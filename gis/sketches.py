@@ -51,7 +51,7 @@ def checked(features: Sequence[Any]) -> dict[str, Any]:
     for at, feature in enumerate(features):
         try:
             one, n = _feature(feature)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise errors.Malformed(field=f"features.{at}", why=str(error) or type(error).__name__) from error
         kept.append(one)
         corners += n

@@ -451,7 +451,7 @@ def _keep_aside(
             "reason": code,
             "payload": {
                 "seq": seq,
-                "at": moment(at).isoformat(),
+                "at": _told(at),
                 "x": _json(x),
                 "y": _json(y),
                 "accuracy_m": None if np.isnan(accuracy) else _json(accuracy),
@@ -469,6 +469,14 @@ def _keep_aside(
 def quarantined_seq() -> ColumnElement[int]:
     """The device's number of a fix in quarantine."""
     return cast(quarantine.c.payload["seq"].as_string(), BigInteger)
+
+
+def _told(at: int) -> str:
+    """A moment in words, also one that no calendar of ours has: east of Greenwich the year 1 begins in the year 0."""
+    try:
+        return moment(at).isoformat()
+    except (ValueError, OverflowError):
+        return f"{np.datetime64(at, 'us')}Z"
 
 
 def _json(value: float) -> float | str:

@@ -24,7 +24,7 @@ def read(content: bytes) -> Pixels:
             if max(picture.size) > _MOST:
                 raise errors.NotAPhoto(why="a tile is at most 2048 pixels wide")
             full = picture.convert("RGBA")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise errors.NotAPhoto(why=str(error)[:200]) from error
     if full.size != (SIDE, SIDE):
         full = full.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
