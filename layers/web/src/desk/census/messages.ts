@@ -181,6 +181,7 @@ export const census = {
   'census.publish.bad': ['还有 {n} 行有误', '{n} rows are still wrong'],
   'census.publish.sample': ['外业抽样验收还没有通过', 'The field acceptance has not been passed'],
   'census.publish.excluded': ['排除的 {n} 行会保存到待核数据。', 'The {n} rows left out go to the quarantine.'],
+  'census.publish.kept': ['排除的 {n} 行已保存到待核数据。', 'The {n} rows left out are in the quarantine.'],
   'census.publish.done': ['已发布', 'Published'],
 
   'census.catalogue': ['按哪个分类目录', 'In which catalogue'],
