@@ -129,6 +129,8 @@ def test_what_is_late_is_the_same_in_list_facets_map_board_and_wall(client, logi
     """Handling overdue and stage late are two facts; the mark shows the worse. Every page counts them alike."""
     chance, now = random.Random(seed), datetime.now(UTC)
     ids = [one for held in cases.values() for one in held]
+    limit = {"amount": "4", "kind": "urgent_hours"}  # what is due has a limit
+    clock_of = {"limit": limit, "started_at": (now - timedelta(hours=6)).isoformat(), "pauses": []}
     with database.engine.begin() as tx:
         for case_id in ids:
             clocks = {}
@@ -141,7 +143,7 @@ def test_what_is_late_is_the_same_in_list_facets_map_board_and_wall(client, logi
                     else {f"{clock}due_at": None, f"{clock}yellow_at": None}
                 )
             handled = chance.choice((None, now - timedelta(minutes=chance.choice((1, 60)))))
-            change = clocks | {"handled_at": handled, "seq": case.c.seq + 1}
+            change = clocks | {"handled_at": handled, "clock": clock_of, "seq": case.c.seq + 1}
             tx.execute(update(case).where(case.c.id == case_id).values(change))
     with live.db.transaction() as tx:
         live.store().refresh(tx, ids)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import func, select, text, update
 
-from gis import cases, errors, geometry, intake, intake_form, people, personal, search
+from gis import case_report, cases, errors, geometry, intake, intake_form, people, personal, search
 from gis.case_report import Report
 from gis.intake import Asked
 from gis.intake_form import Promise
@@ -209,7 +209,7 @@ def test_callers_are_sealed_everywhere_and_shown_masked(tx, acceptor, spot):
     assert (shown["caller_phone"], shown["caller_name"]) == ("138****1234", "欧**")
     assert intake_form.people_of(tx, made.id) == {"caller_phone": "13800001234", "caller_name": "欧阳先生"}
     sent = an_order(spot)
-    assert sent.digest() != cases.sm3(cases._canonical({"form": dict(ORDER)})), (
+    assert sent.digest() != sm3(case_report._canonical({"form": dict(ORDER)})), (
         "no digest that guesses could be tried on"
     )
 
