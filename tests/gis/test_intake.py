@@ -209,7 +209,7 @@ def test_callers_are_sealed_everywhere_and_shown_masked(tx, acceptor, spot):
     assert (shown["caller_phone"], shown["caller_name"]) == ("138****1234", "欧**")
     assert intake_form.people_of(tx, made.id) == {"caller_phone": "13800001234", "caller_name": "欧阳先生"}
     sent = an_order(spot)
-    assert sent.digest() != sm3(case_report._canonical({"form": dict(ORDER)})), (
+    assert sent.digest() != case_report.sm3(case_report._canonical({"form": dict(ORDER)})), (
         "no digest that guesses could be tried on"
     )
 
