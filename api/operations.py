@@ -52,8 +52,9 @@ def _stuck(tx: Tx, book: Rulebook, one: Mapping[str, Any]) -> dict[str, Any]:
     return {**one, "state_name": name, "why": why}
 
 
-_KNOWN = (one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.Problem))
-_REFUSALS = {one.code: one for one in _KNOWN}
+_REFUSALS = {
+    one.code: one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, errors.Problem)
+}
 
 
 @router.post("/api/jobs/replay")

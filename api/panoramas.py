@@ -62,9 +62,9 @@ def picture(panorama_id: UUID) -> Response:
     if row.sha256 is not None:
         content = files.read(home / "files", row.sha256.hex())
     else:
-        content = _drawn(
-            home / "cache" / "panoramas" / f"{panorama_id}-{row.lon:.7f}-{row.lat:.7f}.jpg", row.lon, row.lat
-        )
+        # Its place is in the name: where that is put right, the picture is drawn anew.
+        kept = home / "cache" / "panoramas" / f"{panorama_id}-{row.lon:.7f}-{row.lat:.7f}.jpg"
+        content = _drawn(kept, row.lon, row.lat)
     kind = "image/jpeg" if row.sha256 is None else files.media_type(content)
     return Response(content, media_type=kind, headers={"cache-control": "private, max-age=86400"})
 

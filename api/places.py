@@ -10,7 +10,7 @@ from pydantic import FiniteFloat
 
 from api.access import Throttle, Tx, allow, anyone, reader_of, token_of
 from gis import areas, category_status, components, errors, gazetteer, geometry, register
-from gis.catalogue_mappings import counterparts, equivalents
+from gis.catalogue_mappings import equivalents
 from gis.people import Caller
 from gis.rulebook import rulebook
 from gis.search import CaseFilter
@@ -116,8 +116,7 @@ def component(code: str, tx: Tx) -> dict[str, Any]:
     several where it was surveyed in another catalogue.
     """
     found, book = components.get(tx, code), rulebook(tx)
-    town = book.town_catalogue
-    meant = counterparts(book.catalogue_mappings.values(), found.catalogue, found.category_code, town) or ()
+    town, meant = book.town_catalogue, book.case_categories(found.catalogue, found.category_code)
     there = book.catalogues.get(found.catalogue)
     return asdict(found) | {
         "catalogue_name": there.name if there else None,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 
 from api import case_views
-from api.access import Filtered, Tx, allow
+from api.access import Filtered, Narrowed, Tx, allow
 from gis import errors, lineage, measures, search, statistics, validity
 from gis.people import Caller, Scope
 from gis.rulebook import rulebook
@@ -25,11 +25,9 @@ By = Literal["unit_grid", "village", "department", "day", "channel", "category"]
 def figures(
     caller: Annotated[Caller, allow("case.view")],
     tx: Tx,
-    village: Annotated[str, Query(max_length=300)] = "",
-    department: Annotated[str, Query(max_length=300)] = "",
+    wanted: Narrowed,
 ) -> dict[str, Any]:
     """The wall's key figures with yesterday's at the same hour; each names the list behind it."""
-    wanted = CaseFilter.parse({"village": village, "department": department})
     # Many walls of one scope look at the same figures every few seconds: they are counted once for all.
     known = _figures.get((caller.scope, wanted))
     if known is None or known[0] < time.monotonic():

@@ -8,7 +8,7 @@ import h3.api.basic_int as h3
 from fastapi import APIRouter, Query
 
 from api import case_views, live
-from api.access import Filtered, Tx, allow
+from api.access import Filtered, Narrowed, Tx, allow
 from api.board import unmanned
 from api.shifts import shift_of
 from gis import board as leaders
@@ -60,8 +60,7 @@ def heat(
 def alerts(
     caller: Annotated[Caller, allow("case.view")],
     tx: Tx,
-    village: Annotated[str, Query(max_length=300)] = "",
-    department: Annotated[str, Query(max_length=300)] = "",
+    among: Narrowed,
 ) -> dict[str, Any]:
     """What wants attention now: late and nearly late cases, urgings and supervisions, inspectors on shift unheard of.
 
@@ -70,7 +69,6 @@ def alerts(
     """
     now = datetime.now(UTC)
     book = rulebook(tx)
-    among = CaseFilter.parse({"village": village, "department": department})
     found: dict[str, Any] = {}
     for code, query in ALERTS.items():
         listed = {**among.query(), **query}
@@ -97,15 +95,13 @@ def alerts(
 def patrol(
     caller: Annotated[Caller, allow("position.view")],
     tx: Tx,
-    village: Annotated[str, Query(max_length=300)] = "",
-    department: Annotated[str, Query(max_length=300)] = "",
+    among: Narrowed,
 ) -> dict[str, Any]:
     """Inspectors on shift now, those unheard of the longest first, and the posts that nobody stands on.
 
     Villages and departments narrow both; ``gaps`` is null for who may not see posts.
     """
     now = datetime.now(UTC)
-    among = CaseFilter.parse({"village": village, "department": department})
     there = shifts.patrolling(tx, caller.scope, now, among.people())
     return {
         "at": now,

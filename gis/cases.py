@@ -31,7 +31,7 @@ from gis.case_clock import AHEAD, TIMEOUT, Moments
 from gis.case_report import Receipt, Report
 from gis.case_rows import Photo, append, attach, make_event, purposes
 from gis.catalogue import Category, resolve
-from gis.catalogue_mappings import counterparts, translate
+from gis.catalogue_mappings import translate
 from gis.db import Connection
 from gis.intake_form import Told
 from gis.people import SYSTEM, Caller
@@ -232,8 +232,7 @@ def _component_units(tx: Connection, book: Rulebook, sent: Report, category: Cat
     ).first()
     if row is None:
         raise errors.ComponentUnknown(component_code=sent.component_code)
-    town, mappings = book.town_catalogue, book.catalogue_mappings.values()
-    meant = counterparts(mappings, row.catalogue, row.category_code, town) or ()
+    town, meant = book.town_catalogue, book.case_categories(row.catalogue, row.category_code)
     if category.kind == "component" and category.code not in meant:
         names = {one: book.catalogues[town].category("component", one).name for one in meant}
         told = "、".join(f"{one} {name}" for one, name in names.items())

@@ -15,7 +15,6 @@ from sqlalchemy import cast, func, or_, select
 from gis import campaigns, components, errors, geometry, intake_rules, worktime
 from gis.areas import PlaceFacts, areas
 from gis.catalogue import AREA_CLASSES, Category, Condition
-from gis.catalogue_mappings import counterparts
 from gis.components import Component
 from gis.db import Connection
 from gis.people import Caller
@@ -108,7 +107,7 @@ def facts(tx: Connection, caller: Caller, asked: Asked, now: datetime | None = N
     rules = book.intake_rules
     near = components.nearest(tx, lon, lat, radius_m=rules.components_m, limit=8)
     names = _names(tx, near)
-    classes = [_classes(book, one) for one in near]
+    classes = [book.case_categories(one.catalogue, one.category_code) for one in near]
     found: dict[str, Any] = {
         "lon": lon,
         "lat": lat,
@@ -283,12 +282,6 @@ def _places(tx: Connection, lon: float, lat: float, radius_m: float) -> list[dic
         .limit(5)
     ).all()
     return [{"kind": r.kind, "name": r.name, "address": r.address, "distance_m": round(r.distance_m, 1)} for r in rows]
-
-
-def _classes(book: Rulebook, one: Component) -> tuple[str, ...]:
-    """The codes of the town's catalogue that a case on a component may be of."""
-    mappings = book.catalogue_mappings.values()
-    return counterparts(mappings, one.catalogue, one.category_code, book.town_catalogue) or ()
 
 
 def _component(one: Component, classes: tuple[str, ...], names: Mapping[str, str]) -> dict[str, Any]:

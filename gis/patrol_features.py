@@ -5,12 +5,13 @@ from datetime import date
 from typing import Any, Final
 
 import shapely
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 
 from gis.db import Connection
 from gis.features import Feature
 from gis.patrol import Covered, GridCoverage
 from gis.tables import division, unit_grid
+from gis.validity import in_force
 
 #: What the states of a grid are called, in Chinese and English.
 STATES: Final[Mapping[str, tuple[str, str]]] = {
@@ -86,9 +87,7 @@ def _told(
 def _ground(tx: Connection, covered: Covered, by: str, until: date) -> dict[str, Any]:
     """Polygons by code."""
     rows = tx.execute(
-        select(unit_grid.c.code, func.ST_AsBinary(unit_grid.c.geom)).where(
-            unit_grid.c.valid_from <= until, or_(unit_grid.c.valid_to.is_(None), unit_grid.c.valid_to > until)
-        )
+        select(unit_grid.c.code, func.ST_AsBinary(unit_grid.c.geom)).where(in_force(unit_grid, until))
     ).all()
     polygons = dict(zip((row[0] for row in rows), shapely.from_wkb([bytes(row[1]) for row in rows]), strict=True))
     if by == "grid":

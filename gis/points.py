@@ -21,8 +21,8 @@ from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat, hexagons
 from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
-from gis.points_table import NEVER, Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, pixels
-from gis.points_versions import Versions
+from gis.points_table import Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, pixels
+from gis.points_versions import Versions, moments
 from gis.search import LIGHTS, CaseFilter
 
 FACETS: Final = (
@@ -459,12 +459,7 @@ def _last_change(snapshot: Snapshot, second: int) -> int:
     """The last moment up to ``second`` at which time alone changed a light: lights are the same ever since."""
     latest = 0
     for part in snapshot.parts:
-        moments = part.segment.derived("moments", partial(_moments, part.segment))
-        passed = int(np.searchsorted(moments, second, "right"))
-        latest = max(latest, int(moments[passed - 1]) if passed else 0)
+        there = moments(part.segment)
+        passed = int(np.searchsorted(there, second, "right"))
+        latest = max(latest, int(there[passed - 1]) if passed else 0)
     return latest
-
-
-def _moments(segment: Segment) -> Array:
-    names = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
-    return np.unique(np.concatenate([segment[name][(segment[name] > 0) & (segment[name] != NEVER)] for name in names]))

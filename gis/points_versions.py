@@ -67,9 +67,9 @@ class Versions:
         first, last = np.uint64(code << width), np.uint64((code + 1 << width) - 1)
         latest = 0
         for part in self.snapshot.parts:
-            moments = part.segment.derived("light moments", partial(_moments, part.segment))
-            low, high = np.searchsorted(moments, first), np.searchsorted(moments, last, "right")
-            inside = (moments[low:high] & _LOWER).astype(np.uint32)
+            there = light_moments(part.segment)
+            low, high = np.searchsorted(there, first), np.searchsorted(there, last, "right")
+            inside = (there[low:high] & _LOWER).astype(np.uint32)
             latest = max(latest, int(inside[inside <= np.uint32(second)].max(initial=0)))
         return latest
 
@@ -100,8 +100,17 @@ def _together(blocks: Sequence[Array], sums: Sequence[Array]) -> tuple[Array, Ar
     return found, total
 
 
-def _moments(segment: Segment) -> Array:
+def light_moments(segment: Segment) -> Array:
     """Ascending: a block in the upper half, a moment at which one of its lights changes in the lower."""
+    return segment.derived("light moments", partial(_light_moments, segment))
+
+
+def moments(segment: Segment) -> Array:
+    """The moments at which a light changes anywhere, ascending."""
+    return segment.derived("moments", lambda: np.unique((light_moments(segment) & _LOWER).astype(np.uint32)))
+
+
+def _light_moments(segment: Segment) -> Array:
     pieces = []
     for name in _CLOCKS:
         column = segment[name]

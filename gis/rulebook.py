@@ -33,7 +33,7 @@ from gis import (
 from gis.bindings import Bindings
 from gis.campaigns import Campaign
 from gis.catalogue import Catalogue, Category, FilingStandard
-from gis.catalogue_mappings import CatalogueMapping
+from gis.catalogue_mappings import CatalogueMapping, counterparts
 from gis.category_status import CategoryStatus
 from gis.db import Connection
 from gis.definitions import Body
@@ -151,6 +151,11 @@ class Rulebook:
         the code itself is still the fact."""
         found = self.catalogues[catalogue].find(kind, code) if catalogue in self.catalogues else None
         return (found.name, found.group_code, found.group_name) if found else (code, code[:2], "")
+
+    def case_categories(self, catalogue: str, code: str) -> tuple[str, ...]:
+        """The codes of the town's catalogue that a case on a component of ``code`` may be of: none or several where it
+        was surveyed in another catalogue."""
+        return counterparts(self.catalogue_mappings.values(), catalogue, code, self.town_catalogue) or ()
 
     def flow_for(
         self, kind: CaseKind, category: Category, place: Place, channel: str, self_handled: bool, ruled: str

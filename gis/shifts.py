@@ -322,14 +322,14 @@ def on_duty(tx: Connection, now: datetime) -> Sequence[Any]:
     return tx.execute(_present(now).order_by(shift.c.role, staff.c.username)).all()
 
 
-def patrolling(tx: Connection, scope: Scope, now: datetime, among: Scope | None = None) -> Sequence[Any]:
+def patrolling(tx: Connection, scope: Scope, now: datetime, among: Scope) -> Sequence[Any]:
     """The same of inspectors that the scope (and ``among`` too) covers.
 
     They are covered by their duty grid of today, its village, department, or as oneself.
 
     A shift without a duty grid belongs to whoever sees the whole town, the department, or oneself.
     """
-    rows = _present(now).where(shift.c.role == "inspector", _covered(scope), _covered(among or scope))
+    rows = _present(now).where(shift.c.role == "inspector", _covered(scope), _covered(among))
     return tx.execute(rows.order_by(position_live.c["at"].nulls_first(), staff.c.username)).all()
 
 

@@ -71,7 +71,7 @@ def shown(scope: Scope, now: datetime) -> ColumnElement[bool]:
     return and_(position_live.c["at"] > now - GONE_AFTER, _covered(scope))
 
 
-def online(tx: Connection, scope: Scope, at: datetime, among: Scope | None = None) -> int:
+def online(tx: Connection, scope: Scope, at: datetime, among: Scope) -> int:
     """How many inspectors the scope (and ``among`` too) covers sent a fix in the ten minutes before ``at``.
 
     An area scope covers who is in the area now, also for an ``at`` in the past.
@@ -84,7 +84,7 @@ def online(tx: Connection, scope: Scope, at: datetime, among: Scope | None = Non
     statement = (
         select(func.count())
         .select_from(position_live.join(staff, staff.c.id == position_live.c.inspector_id))
-        .where(heard, _covered(scope), _covered(among or scope))
+        .where(heard, _covered(scope), _covered(among))
     )
     return tx.scalar(statement) or 0
 

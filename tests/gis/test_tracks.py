@@ -232,5 +232,5 @@ def test_a_scope_sees_its_own_inspectors(tx: Connection, scope: Scope, seen: lis
     record(tx, fix(1, lon=LON + 0.01))
     record(tx, fix(1, lon=LON - 0.01), who=TWO)
     assert [live.name for live in tracks.live(tx, scope, NOW)] == seen
-    assert tracks.online(tx, scope, NOW) == len(seen)
-    assert tracks.online(tx, scope, NOW - timedelta(days=1)) == 0
+    assert tracks.online(tx, scope, NOW, EVERYTHING) == len(seen)
+    assert tracks.online(tx, scope, NOW - timedelta(days=1), EVERYTHING) == 0

@@ -374,7 +374,7 @@ def test_a_wall_is_driven_from_another_device(wall: Wall, town: Town, browser: B
     assert wall.faults == []
 
 
-#: Done when the map has not moved for a while: a panel that opens makes it fit the town anew.
+#: Done when the map has not moved for a while: it may still be flying when a tool is taken up.
 _AT_REST = """() => new Promise((done) => {
   let pause = 0
   const wait = () => { clearTimeout(pause); pause = setTimeout(() => { wanggeMap.off('move', wait); done() }, 400) }

@@ -319,8 +319,7 @@ export class WallMap {
 
   /** What lies over the map changed: what was brought into view is so again, unless somebody looks elsewhere since. */
   settle(): void {
-    // Under a tool's pointer the ground stays where it is: a measure that grows would move what is measured.
-    if (!this.shown || this.held) return
+    if (!this.shown) return
     const { box, padding } = this.shown
     const now = this.padding(box)
     if ((['left', 'top', 'right', 'bottom'] as const).some((side) => Math.abs(now[side]! - padding[side]!) > SAME)) this.fit(box, 500)
