@@ -1,7 +1,9 @@
 """Cases over HTTP: reporting, listing, acting, photos, and every kind of bad input."""
 
+import base64
 import hashlib
 import io
+import json
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -191,6 +193,21 @@ def test_a_bad_filter_names_its_parameter(client, login, query):
     answer = client.get(f"/api/cases?{query}", headers=login("acceptor1"))
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_filter")
     assert answer.json()["detail"]["parameter"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ["due", "2026-11-20T04:00:00", str(UUID(int=1))],  # no zone
+        ["due", "2026-11-20T04:00:00+08:00", 5],
+        ["reported", None, None],
+        {},
+    ],
+)
+def test_a_cursor_nobody_gave_out_is_refused(client, login, told):
+    cursor = base64.urlsafe_b64encode(json.dumps(told).encode()).decode()
+    answer = client.get("/api/cases", params={"order": "due", "cursor": cursor}, headers=login("acceptor1"))
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
 
 
 def test_acting_twice_from_one_page_tells_who_was_first(client, login, spot):

@@ -1,5 +1,6 @@
 """The desk's routes: what waits for whom, kept filters, the list as a file, one step for many cases."""
 
+import asyncio
 import csv
 import io
 import random
@@ -7,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from urllib.parse import parse_qsl
 from uuid import UUID, uuid4
 
@@ -14,6 +16,7 @@ import mapbox_vector_tile
 import openpyxl
 import pytest
 from sqlalchemy import insert, select, text, update
+from starlette.requests import Request
 
 from api import desk, live
 from gis import events, geometry, people, saved_filters, search
@@ -232,6 +235,47 @@ def test_a_case_that_leaves_is_told_only_to_whom_it_was_visible(client, login, d
     assert messages("manager_D04") == {("gone", str(moved)), ("case", str(kept))}
     assert messages("manager_D05") == {("case", str(moved))}
     assert messages("manager_D02") == set()
+
+
+def test_a_stream_that_broke_off_catches_up_in_the_feeds_order_before_it_says_where_it_is(
+    client, login, database, cases
+):
+    """Whoever is cut off while catching up goes on after the last message it got: nothing before it may be missing."""
+    with database.engine.begin() as tx:
+        before = events.latest(tx)
+    for one in cases["handling"]:
+        answer = client.post(
+            f"/api/cases/{one}/actions",
+            json={"action": "urge", "payload": {"note": "请尽快"}},
+            headers=login("dispatcher1"),
+        )
+        assert answer.status_code == 200, answer.text
+    with database.engine.begin() as tx:
+        leader = people.by_username(tx, "leader")
+        happened, _ = events.since(tx, before)
+        rows = [row for row in happened if row.action == "urge"]  # time acts too
+        # A transaction that began earlier may have drawn its event's number later.
+        ids = sorted((row.id for row in rows), reverse=True)
+        crossed = [SimpleNamespace(**{**row._mapping, "id": id}) for row, id in zip(rows, ids, strict=True)]
+        told = [one.cursor for one in live.case_messages(tx, leader, CaseFilter(), crossed)]
+    assert len(told) == len(cases["handling"])
+    assert told == sorted(told, key=lambda one: (one.xid, one.id))
+    assert [one.id for one in told] == ids
+
+    async def first(n):
+        headers = [(b"last-event-id", str(before).encode())]
+        request = Request({"type": "http", "headers": headers, "query_string": b""})
+        sent = live.stream(request, leader, CaseFilter())
+        try:
+            return [await anext(sent) for _ in range(n)]
+        finally:
+            await sent.aclose()
+
+    *missed, hello = asyncio.run(first(len(told) + 1))
+    assert [one.event for one in missed] == ["case"] * len(told)
+    newest = {row.case_id: str(events.Cursor(row.xid, row.id)) for row in happened}
+    assert [one.id for one in missed] == sorted(newest.values(), key=lambda one: [int(n) for n in one.split("-")])
+    assert hello.event == "hello"
 
 
 def test_a_queue_keeps_to_the_rows_its_role_holds_for(client, login, database, cases):

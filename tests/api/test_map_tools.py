@@ -5,7 +5,8 @@ import io
 import json
 import math
 import threading
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
@@ -21,8 +22,9 @@ from sqlalchemy import text
 
 from api import basemaps as routes
 from api import map_sources
-from gis import definitions, panoramas
+from gis import definitions, gazetteer, identify, panoramas, people, track_replay
 from gis.geometry import world_pixel
+from gis.search import CaseFilter
 from gis.settings import settings
 
 TILE = (16, 53999, 24726)
@@ -263,6 +265,7 @@ def test_a_sketch_goes_into_other_programs(client, login, tmp_path):
         feature("point", "Point", [116, 95]),
         feature("text", "Point", [116, 40], label=" "),
         feature("point", "Point", [116, 40], colour="red"),
+        feature("point", "Point", [116, 10**400]),
         "nothing",
     ],
 )
@@ -340,6 +343,24 @@ def test_measuring_says_both_figures(client, login):
     assert found["area_m2"] == pytest.approx(found["plane_area_m2"], rel=1e-3)
     assert 400_000 < found["area_m2"] < 500_000
     assert len(found["legs"]) == 3
+
+
+def test_who_sees_no_cases_finds_none_by_place_search_or_replay(client, login, spot, database):
+    report = {"catalogue": "cjt214-2007", "category_kind": "event", "category_code": "0102", "description": "路面破损"}
+    there = {"lon": spot["lon"], "lat": spot["lat"]}
+    made = client.post("/api/cases", json=report | there, headers=login("inspector001")).json()
+    since, until = datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC) + timedelta(seconds=5)
+
+    def found(tx, caller):
+        by_place = identify.at(tx, caller, **there, radius_m=20, wanted=CaseFilter(), now=until)["cases"]
+        by_number = [one["code"] for one in gazetteer.lookup(tx, caller, made["number"]) if one["kind"] == "case"]
+        replayed = track_replay.cases(tx, caller, since, until)["cases"]
+        return [str(one.id) for one in by_place], by_number, [str(one["id"]) for one in replayed]
+
+    with database.engine.begin() as tx:
+        leader = people.by_username(tx, "leader")
+        assert found(tx, leader) == ([made["id"]], [made["id"]], [made["id"]])
+        assert found(tx, replace(leader, permissions=leader.permissions - {"case.view"})) == ([], [], [])
 
 
 def test_a_place_tells_everything_there(client, login, database, spot):

@@ -99,6 +99,8 @@ def test_a_box_over_the_180th_meridian_is_two():
 
 
 BOWTIE = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
+FAR = {"type": "LineString", "coordinates": [[-170 + 340 * (i % 2), 0] for i in range(9_000)]}
+LONG_NUMBER = 10**400  # JSON has whole numbers of any length
 MANY = {"type": "LineString", "coordinates": [[i / 1e3, 0] for i in range(10_001)]}
 
 
@@ -123,7 +125,9 @@ MANY = {"type": "LineString", "coordinates": [[i / 1e3, 0] for i in range(10_001
         ({"type": "buffer", "metres": 0, "of": LINE}, "more than 0 metres"),
         ({"type": "buffer", "metres": -5, "of": LINE}, "from 0 to"),
         ({"type": "buffer", "metres": 5, "of": MANY}, "10000 vertices"),
+        ({"type": "buffer", "metres": 5, "of": FAR}, "together longer"),
         ({"type": "buffer", "metres": 5}, "GeoJSON geometry is needed"),
+        ({"type": "bbox", "bbox": [1, 2, 3, LONG_NUMBER]}, "4 numbers"),
     ],
 )
 def test_what_is_wrong_is_said(asked, why):
