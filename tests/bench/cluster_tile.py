@@ -84,6 +84,10 @@ def run(bench: Bench) -> Iterator[Figure]:
             same, same_cpu = _with_cpu(bench, address, asked, headers)
             filtered = _filtered(address, headers, chance)
             seen = _freshness(engine, address, headers)
+        # 200,000 cases due within ten hours change eleven lights a second, many hundred times what such a town sees: what
+        # is asked for again is asked of a town whose lights rest.
+        with db.transaction(engine) as tx:
+            tx.execute(text("update \"case\" set due_at = reported_at, yellow_at = reported_at where status = 'open'"))
         with _ours(url, cache_mb=64) as (address, headers):
             bench.say("ours, with its cache …")
             asked = [f"/tiles/cases/{t}.mvt" for t in mixed[:POPULAR]]
@@ -94,7 +98,7 @@ def run(bench: Bench) -> Iterator[Figure]:
                 tags = [client.get(path).headers["etag"] for path in asked]
                 pairs = zip(asked, tags, strict=True)
                 again = [client.get(path, headers={"If-None-Match": tag}).status_code for path, tag in pairs]
-            if again.count(304) < 0.9 * len(again):  # a light may change meanwhile
+            if again.count(304) < len(again):
                 raise RuntimeError(f"what is known is sent again: {again}")
             known = ask(address, asked, headers, tags=tags)
             memory = _memory(address)
