@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING
 
-import httpx
 import numpy as np
 import structlog
 
@@ -19,6 +19,9 @@ from gis.basemaps import SIDE, Basemap, Tile
 from gis.digest import sm3_hex
 from gis.settings import settings
 from layers import imagery, raster
+
+if TYPE_CHECKING:  # loaded by the first fetch: most processes make none
+    import httpx
 
 log = structlog.get_logger("basemaps")
 
@@ -109,7 +112,7 @@ def _fetched(basemap: Basemap, tile: Tile) -> bytes:
     return raster.written(whole)
 
 
-def _level(client: httpx.Client, basemap: Basemap, level: int, tile: Tile) -> raster.Pixels:
+def _level(client: "httpx.Client", basemap: Basemap, level: int, tile: Tile) -> raster.Pixels:
     def fetch(column: int, row: int) -> raster.Pixels | None:
         z = tile[0]
         if not (0 <= column < 1 << z and 0 <= row < max(1, 1 << z >> (basemap.matrix == "geographic"))):
@@ -124,7 +127,9 @@ def _level(client: httpx.Client, basemap: Basemap, level: int, tile: Tile) -> ra
 
 
 @contextlib.contextmanager
-def _client() -> Iterator[httpx.Client]:
+def _client() -> "Iterator[httpx.Client]":
+    import httpx
+
     if not _AT_ONCE.acquire(timeout=TIMEOUT_S):
         raise errors.Unavailable("底图请求过多，请稍后再试", "Too many basemap requests at once; try again")
     try:
@@ -134,8 +139,10 @@ def _client() -> Iterator[httpx.Client]:
         _AT_ONCE.release()
 
 
-def _fetch(client: httpx.Client, basemap: Basemap, level: int, tile: Tile) -> bytes | None:
+def _fetch(client: "httpx.Client", basemap: Basemap, level: int, tile: Tile) -> bytes | None:
     """One tile of the source as it sends it; None where it says it has none. Raises ``Unavailable``."""
+    import httpx
+
     lacking = missing(basemap)
     if lacking:
         raise errors.Unavailable("此底图未启用", "This basemap is switched off", basemap=basemap.code, lacks=lacking)
@@ -159,7 +166,7 @@ def _fetch(client: httpx.Client, basemap: Basemap, level: int, tile: Tile) -> by
         raise _silent(basemap) from error
 
 
-def _body(answer: httpx.Response, basemap: Basemap) -> bytes:
+def _body(answer: "httpx.Response", basemap: Basemap) -> bytes:
     content = b""
     for chunk in answer.iter_bytes():
         content += chunk

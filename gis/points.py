@@ -20,8 +20,8 @@ from gis.errors import BadFilter
 from gis.people import Scope
 from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat, hexagons
-from gis.points_rows import BLOCK_ZOOM, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
-from gis.points_table import Array, Columns, Dictionary, Recent, Segment, Snapshot, Table, pixels
+from gis.points_rows import BLOCK_ZOOM, CLOCKS, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
+from gis.points_table import Array, Columns, Dictionary, Layout, Recent, Segment, Snapshot, Table, pixels
 from gis.points_versions import Versions, moments
 from gis.search import LIGHTS, CaseFilter
 
@@ -46,6 +46,7 @@ FACETS: Final = (
     "day",
 )
 _EQUAL: Final = ("kind", "channel", "state", "stage", "status", "village", "grid", "duty_grid", "department")
+_LAYOUT: Final = Layout(sparse=frozenset({*CLOCKS, "next_due"}), near=frozenset({"h3"}))
 _MASKS: Final = 12
 _FEW: Final = 32  # values: so many are counted by their bitmaps
 _DAY: Final = 86_400_000_000  # microseconds
@@ -88,7 +89,7 @@ class CaseStore:
 
     def __init__(self, columns: Columns, dictionaries: Mapping[str, Dictionary], mark: str = "") -> None:
         self.dictionaries = dictionaries
-        self._table = Table(columns, mark)
+        self._table = Table(columns, mark, _LAYOUT)
         self._masks: tuple[tuple[int, int], Recent[Mask]] = ((0, 0), Recent(_MASKS))
         self._versions = Versions.of(self.snapshot)
         self._stamps: tuple[Snapshot, int, dict[Any, str]] = (self.snapshot, -1, {})
@@ -408,7 +409,7 @@ def _past(segment: Segment, second: int, *columns: str) -> Words:
 
 
 def _reached(segment: Segment, column: str, second: int) -> Words:
-    return pack(segment[column] <= np.uint32(second))
+    return segment.within(column, 0, second)
 
 
 def _light(segment: Segment, light: str, second: int, status: Dictionary) -> Words:
@@ -460,6 +461,6 @@ def _last_change(snapshot: Snapshot, second: int) -> int:
     latest = 0
     for part in snapshot.parts:
         there = moments(part.segment)
-        passed = int(np.searchsorted(there, second, "right"))
+        passed = int(np.searchsorted(there, there.dtype.type(second), "right"))  # another type would copy all of them
         latest = max(latest, int(there[passed - 1]) if passed else 0)
     return latest

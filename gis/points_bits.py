@@ -39,7 +39,7 @@ def everything(n: int) -> Words:
     return words
 
 
-def only(n: int, rows: Rows) -> Words:
+def only(n: int, rows: Rows | NDArray[np.uint32]) -> Words:
     """Just these rows of n."""
     keep = np.zeros(n, np.bool_)
     keep[rows] = True
@@ -73,14 +73,16 @@ class Ranked:
 
     def before(self, rows: Rows) -> Rows:
         """How many of the set come before each of ``rows`` (0 … n)."""
-        word = rows >> 6
-        counted: Rows = self._before[word] + np.bitwise_count(self.words[word] & _BELOW[rows & 63]).astype(np.int64)
+        return self._counted(rows >> 6, _BELOW[rows & 63])
+
+    def _counted(self, word: Rows, below: Words) -> Rows:
+        counted: Rows = np.bitwise_count(self.words.take(word, mode="clip") & below).astype(np.int64)
+        counted += self._before.take(word, mode="clip")  # clipping is quicker than to refuse, and no row is beyond
         return counted
 
     def among(self, edges: Rows) -> Rows:
         """How many of the set lie in each run [edges[i], edges[i+1])."""
-        before = self.before(edges)
-        return before[1:] - before[:-1]
+        return among((self,), edges)[0]
 
     def rows(self, low: int, high: int) -> Rows:
         """The set's rows in [low, high), ascending."""
@@ -96,11 +98,18 @@ class Ranked:
 
     def select(self, ranks: Rows) -> Rows:
         """The row of each member by its rank: the inverse of :meth:`before`."""
-        word = np.searchsorted(self._before, ranks, "right") - 1
+        word = np.searchsorted(self._before, ranks.astype(self._before.dtype), "right") - 1
         inner = ranks - self._before[word]
         seen = np.cumsum(_bits(self.words[word]), axis=1, dtype=np.uint8)
         found: Rows = (word << 6) + np.argmax(seen > inner[:, None], axis=1)
         return found
+
+
+def among(sets: Iterable[Ranked], edges: Rows) -> list[Rows]:
+    """How many of each of several sets over the same rows lie in each run [edges[i], edges[i+1])."""
+    word, below = edges >> 6, _BELOW[edges & 63]
+    counted = (one._counted(word, below) for one in sets)
+    return [before[1:] - before[:-1] for before in counted]
 
 
 def _bits(words: Words) -> NDArray[np.uint8]:

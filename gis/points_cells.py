@@ -13,8 +13,8 @@ import h3.api.basic_int as h3
 import numpy as np
 
 from gis import geometry
-from gis.points_bits import Ranked, Rows
-from gis.points_table import Array, Segment, pixels, run_starts
+from gis.points_bits import Ranked, Rows, among
+from gis.points_table import Array, Segment, pixel_sums, run_starts
 
 EXTENT: Final = 4096
 """Units along the edge of a tile."""
@@ -24,9 +24,10 @@ SINGLES_FROM: Final = 17
 CELL_BITS: Final = 6
 """64 × 64 cells a tile, where nobody asks for fewer."""
 _GRAIN_BITS: Final = 7
-"""Tiles with many points sum over grains, 128 × 128 a tile, each at its middle: a centroid is then within half a grain
-(16 units, two screen pixels) of the true one."""
-_GRAINS_FROM: Final = 60_000
+"""Tiles with more points than grains, 128 × 128, sum over these, each at its middle: a centroid is then within half a
+grain (16 units, two screen pixels) of the true one."""
+_GRAINS_FROM: Final = 1 << 2 * _GRAIN_BITS
+_GRAINS_TO: Final = 15  # where each has few points or none, they take more room than they save time
 _RESOLUTION: Final = (3, 3, 3, 3, 4, 5, 6, 6, 7, 7, 8, 9, 9, 10, 11, 11, 12)
 """h3 resolution by zoom: cells 10 to 30 screen pixels across."""
 
@@ -111,31 +112,37 @@ def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | N
     members = int(part.all.among(np.array([low, high]))[0])
     if not members:
         return None
+    whole = members == high - low
     shift = 2 * max(0, geometry.WORLD_BITS - z - bits_a_tile)
-    if members <= _GRAINS_FROM or z >= SINGLES_FROM:
-        rows = part.all.rows(low, high) if members < high - low else np.arange(low, high)
-        mk = _inner(segment["mk"][rows] if members < high - low else segment["mk"][low:high], z)
+    if members <= _GRAINS_FROM or z > _GRAINS_TO:
+        rows = None if whole else part.all.rows(low, high)
+        mk = _inner(segment["mk"][low:high] if rows is None else segment["mk"][rows], z)
         cell = mk >> shift
         first = np.arange(members) if z >= SINGLES_FROM else run_starts(cell)
+        start = first + low if rows is None else rows[first]
         n = np.empty_like(first)
         n[:-1], n[-1] = first[1:] - first[:-1], members - first[-1]
-        sx, sy = (np.add.reduceat(axis, first, dtype=np.int64) for axis in pixels(mk))
-        lone = np.where(n == 1, rows[first] + part.offset, -1)
+        sx, sy = pixel_sums(mk, first)
+        alone = start
     else:
-        bits = min(geometry.WORLD_BITS, z + _GRAIN_BITS)
-        edges = segment.runs(bits, lambda: segment["mk"] >> 2 * (geometry.WORLD_BITS - bits), low, high)
-        held = part.all.among(edges)
-        rows, held = edges[:-1][held > 0], held[held > 0]
-        mk = _inner(segment["mk"][rows], z)
-        cell = mk >> shift
+        rows, grain, held = _grains(part, z, low, high, whole)
+        cell = grain >> 2 * (_GRAIN_BITS - bits_a_tile)
         first = run_starts(cell)
+        start = rows[first]
         n = np.add.reduceat(held, first)
-        sx, sy = (np.add.reduceat(held * _middle(axis, bits), first) for axis in pixels(mk))
-        lone = np.full(len(n), -1, np.int64)
-        lone[n == 1] = part.all.select(part.all.before(rows[first][n == 1])) + part.offset
+        sums = np.add.reduceat(held.astype(np.uint64) * _GRAINS[grain], first)
+        width = geometry.WORLD_BITS - z - _GRAIN_BITS
+        sx, sy = (
+            (along.astype(np.int64) << width) + n * ((1 << width) >> 1)
+            for along in (sums & np.uint64(0xFFFFFFFF), sums >> np.uint64(32))
+        )
+        # A grain's first row need not be selected: the one that is comes after it.
+        alone = start if whole else part.all.select(part.all.before(start))
+    lone = np.where(n == 1, alone + part.offset, -1)
     edges = np.empty(len(first) + 1, np.int64)
-    edges[:-1], edges[-1] = rows[first], high
-    return _Sums(cell[first].astype(np.int64), n, part.red.among(edges), part.yellow.among(edges), sx, sy, lone)
+    edges[:-1], edges[-1] = start, high
+    red, yellow = among((part.red, part.yellow), edges)
+    return _Sums(cell[first].astype(np.int64), n, red, yellow, sx, sy, lone)
 
 
 def _inner(mk: Rows, z: int) -> Array:
@@ -144,9 +151,32 @@ def _inner(mk: Rows, z: int) -> Array:
     return inner.astype(np.uint32) if z >= geometry.WORLD_BITS - 16 else inner
 
 
-def _middle(axis: Array, bits: int) -> Rows:
-    width = geometry.WORLD_BITS - bits
-    return ((axis.astype(np.int64) >> width) << width) + ((1 << width) >> 1)
+def _grains(part: Selected, z: int, low: int, high: int, whole: bool) -> tuple[Rows, Array, Rows]:
+    """The grains of a tile (its rows [low, high), all selected when ``whole``) that hold selected points.
+
+    Each with its first row, its number in the tile, and how many it holds.
+    """
+    segment = part.segment
+    finer = 2 * (geometry.WORLD_BITS - z - _GRAIN_BITS)
+    starts = segment.derived(("grains", z), lambda: run_starts(segment["mk"] >> finer).astype(np.int32))
+    # Grains lie within tiles: one begins where the tile does. Edges of another type would copy all.
+    inside = slice(*np.searchsorted(starts, np.array([low, high], starts.dtype)))
+    rows = starts[inside].astype(np.int64)
+    grain = segment["mk"][rows] >> finer & (1 << 2 * _GRAIN_BITS) - 1
+    held = np.diff(rows, append=high) if whole else part.all.among(np.append(rows, high))
+    if whole or held.all():
+        return rows, grain, held
+    some = held > 0
+    return rows[some], grain[some], held[some]
+
+
+_GRAINS: Final = np.bitwise_or(
+    *(
+        axis.astype(np.uint64) << np.uint64(bit)
+        for axis, bit in zip(geometry.deinterleave(np.arange(1 << 14)), (0, 32), strict=True)
+    )
+)
+"""Where the grains of a tile lie, x in the lower half of the word and y in the upper: both are summed at once."""
 
 
 def _together(sums: Sequence[_Sums], z: int) -> _Sums:
@@ -174,6 +204,11 @@ def parent(cells: Any, res: int) -> Any:
     return (cells & ~(15 << 52)) | (res << 52) | ((1 << 3 * (15 - res)) - 1)
 
 
+def _parents(segment: Segment, res: int) -> Array:
+    found: Array = parent(segment["h3"], res)
+    return found
+
+
 def hexagons(parts: Sequence[Selected], res: int) -> tuple[Rows, Rows]:
     """The h3 cells of a resolution up to 12 that hold selected points, ascending, and how many each holds.
 
@@ -182,9 +217,9 @@ def hexagons(parts: Sequence[Selected], res: int) -> tuple[Rows, Rows]:
     cells, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for part in parts:
         segment = part.segment
-        edges = segment.runs(("h3", res), partial(parent, segment["h3"], res), 0, segment.n)
+        edges = segment.runs(("h3", res), partial(_parents, segment, res), 0, segment.n)
         held = part.all.among(edges)
-        cells.append(parent(segment["h3"][edges[:-1][held > 0]], res))
+        cells.append(parent(segment.at("h3", edges[:-1][held > 0]), res))
         counts.append(held[held > 0])
     cell, where = np.unique(np.concatenate(cells), return_inverse=True)
     return cell, np.bincount(where, np.concatenate(counts), len(cell)).astype(np.int64)
@@ -199,9 +234,9 @@ def heat(parts: Sequence[Selected], z: int, x: int, y: int) -> Heat:
         low, high = segment.span(z, x, y)
         if low == high:
             continue
-        edges = segment.runs(("h3", res), partial(parent, segment["h3"], res), low, high)
+        edges = segment.runs(("h3", res), partial(_parents, segment, res), low, high)
         held = part.all.among(edges)
-        cells.append(parent(segment["h3"][edges[:-1][held > 0]], res))
+        cells.append(parent(segment.at("h3", edges[:-1][held > 0]), res))
         counts.append(held[held > 0])
     cell, where = np.unique(np.concatenate(cells), return_inverse=True)
     n = np.bincount(where, np.concatenate(counts), len(cell)).astype(np.int64)

@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 
 from gis.points import Mask
-from gis.points_bits import Ranked, Words, pack
+from gis.points_bits import Ranked, Words
 from gis.points_rows import NO_LIMIT
 from gis.points_table import Array, Segment
 from gis.search import Order
@@ -51,22 +51,20 @@ def _first(mask: Mask, order: Order, edge: Edge | None, count: int, running: boo
 
 def _early(segment: Segment, kept: Ranked, order: Order, edge: Edge | None, count: int) -> Array:
     """Rows up to a bound that likely holds the first ``count`` after ``edge``: none where few are kept anyway."""
-    sample = segment.derived(("sample", order), lambda: np.sort(_keys(segment[_COLUMN[order]][::_SAMPLE], order)))
-    low = _key(edge, order) if edge else int(sample[0]) if len(sample) else 0
+    some = np.arange(0, segment.n, _SAMPLE)
+    sample = segment.derived(("sample", order), lambda: np.sort(_keys(segment.at(_COLUMN[order], some), order)))
+    low = _key(edge, order) if edge else -NO_LIMIT  # the first of all need not be in the sample
     end = np.searchsorted(sample, low) + 2 + int(4 * count * segment.n / max(kept.count, 1) / _SAMPLE)
     if kept.count < _MANY or end >= len(sample):
         return np.zeros(0, np.int64)
-    column, high = segment[_COLUMN[order]], int(sample[end])
+    high = int(sample[end])
     if order == "newest":
         low, high = -high, -low
-    within = column <= high
-    if edge or order == "newest":
-        within &= column >= low
-    return Ranked(kept.words & pack(within)).rows(0, segment.n)
+    return Ranked(kept.words & segment.within(_COLUMN[order], low, high)).rows(0, segment.n)
 
 
 def _running(segment: Segment) -> Words:
-    return segment.words("running", lambda: pack(segment["next_due"] != NO_LIMIT))
+    return segment.words("running", lambda: segment.within("next_due", 0, NO_LIMIT - 1))
 
 
 def _keys(values: Array, order: Order) -> Array:
@@ -85,7 +83,7 @@ def _ids(segment: Segment, rows: Array, order: Order) -> Array:
 
 def _after(segment: Segment, rows: Array, order: Order, edge: Edge | None) -> tuple[Array, Array]:
     """Those of the rows that come after the edge, and their keys."""
-    keys = _keys(segment[_COLUMN[order]][rows], order)
+    keys = _keys(segment.at(_COLUMN[order], rows), order)
     if edge is None:
         return rows, keys
     keep = keys >= _key(edge, order)

@@ -47,6 +47,8 @@ SUPERVISED: Final = 2
 URGED: Final = 4
 NO_LIMIT: Final = np.iinfo(np.int64).max
 """The ``next_due`` of a case without a running limit."""
+CLOCKS: Final = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
+"""Columns of moments: for most cases they are past for good or never come."""
 
 
 def pack_ids(ids: Iterable[UUID]) -> Array:
@@ -106,7 +108,7 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
         "mk": np.array([r.mk for r in rows], np.int64),
         "id": pack_ids(r.id for r in rows),
         "h3": np.array([r.h3 for r in rows], np.int64),
-        "seq": np.array([r.seq for r in rows], np.int32),
+        "seq": _small(np.array([r.seq for r in rows], np.uint32)),
         "severity": np.array([r.severity for r in rows], np.uint8),
         "reported": np.array([micros(r.reported_at) for r in rows], np.int64),
         "timed": np.array([r.due_at is not None for r in rows], np.uint8),
@@ -339,7 +341,7 @@ def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
         "mk": batch["mk"].astype(np.int64),
         "id": np.ascontiguousarray(batch["id"]).view(">u8").astype(np.uint64).reshape(-1, 2),
         "h3": batch["h3"].astype(np.int64),
-        "seq": batch["seq"].astype(np.int32),
+        "seq": _small(batch["seq"].astype(np.uint32)),
         "severity": batch["severity"].astype(np.uint8),
         "reported": batch["reported"].astype(np.int64) + _EPOCH_2000,
         "timed": timed.astype(np.uint8),
@@ -351,6 +353,11 @@ def _piece(batch: Array, seen: Mapping[str, _Hashes]) -> Columns:
         "marks": (batch["marks"].astype(np.uint8) + np.where(staged, STAGED, 0)).astype(np.uint8),
         **{name: hashes.encode(batch[name].astype(np.int64), batch["id"]) for name, hashes in seen.items()},
     }
+
+
+def _small(numbers: Array) -> Array:
+    """Numbers >= 0 in the smallest type that holds them all."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))))
 
 
 def _second(micros_2000: Array, more: int) -> Array:

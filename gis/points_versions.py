@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from gis import geometry
 from gis.points_bits import Ranked, Rows, everything
-from gis.points_table import NEVER, Array, Segment, Snapshot, run_starts
+from gis.points_rows import CLOCKS
+from gis.points_table import Array, Segment, Snapshot, run_starts
 
 BLOCK_ZOOM: Final = 16
 """Tiles of this zoom have a digest each; smaller tiles have that of the one they lie in."""
 _SHIFT: Final = 2 * (geometry.WORLD_BITS - BLOCK_ZOOM)
 _CHUNK: Final = 1 << 17  # rows: what is needed in between stays small beside the columns
-_CLOCKS: Final = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
 _LOWER: Final = np.uint64(0xFFFFFFFF)
 _ODD: Final = tuple(np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F))
 
@@ -112,8 +112,7 @@ def moments(segment: Segment) -> Array:
 
 def _light_moments(segment: Segment) -> Array:
     pieces = []
-    for name in _CLOCKS:
-        column = segment[name]
-        rows = np.flatnonzero((column > 0) & (column != NEVER))
-        pieces.append((segment["mk"][rows] >> _SHIFT).astype(np.uint64) << np.uint64(32) | column[rows])
+    for name in CLOCKS:
+        rows, moments_ = segment.told(name)
+        pieces.append((segment["mk"][rows] >> _SHIFT).astype(np.uint64) << np.uint64(32) | moments_)
     return np.unique(np.concatenate(pieces))

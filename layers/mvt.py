@@ -56,7 +56,8 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
         [(keys.setdefault(p.name, len(keys)), table.add(p.codes, p.values)) for p in block.properties]
         for block in blocks
     ]
-    features = b"".join(_features(block, columns) for block, columns in zip(blocks, coded, strict=True))
+    wide = table.count > len(_TWO)
+    features = b"".join(_features(block, columns, wide) for block, columns in zip(blocks, coded, strict=True))
     body = b"".join(
         (
             _field(0x0A, name.encode()),
@@ -69,8 +70,7 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
     return _field(0x1A, body)
 
 
-def _features(block: Block, columns: Sequence[tuple[int, Array]]) -> bytes:
-    wide = any(codes.max(initial=0) >= len(_TWO) for _, codes in columns)
+def _features(block: Block, columns: Sequence[tuple[int, Array]], wide: bool) -> bytes:
     template = _template(tuple(key for key, _ in columns), wide)
     rows = np.frombuffer(bytearray(template.tobytes() * len(block.x)), template.dtype)
     for at, (_, codes) in enumerate(columns):
@@ -78,10 +78,10 @@ def _features(block: Block, columns: Sequence[tuple[int, Array]]) -> bytes:
             rows[f"value {at}"] = codes & 0x7F | 0x80 | (codes >> 7 & 0x7F | 0x80) << 8
             rows[f"rest {at}"] = codes >> 14
         else:
-            rows[f"value {at}"] = _TWO[codes]
+            rows[f"value {at}"] = _TWO.take(codes, mode="clip")  # quicker than to refuse: none is beyond
     for axis, values in (("x", block.x), ("y", block.y)):
         placed = np.minimum(np.maximum(values, -_FAR), _FAR)
-        rows[axis] = _TWO[(placed << 1) ^ (placed >> 63)]
+        rows[axis] = _TWO.take((placed << 1) ^ (placed >> 63), mode="clip")
     return rows.tobytes()
 
 
@@ -125,7 +125,7 @@ class _Values:
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
-        self._count = 0
+        self.count = 0
         self._lows = -1
 
     def add(self, codes: Array | int, values: tuple[str, ...] | Array | None) -> Array:
@@ -135,20 +135,20 @@ class _Values:
             if codes.max(initial=0) < _LOW:
                 if self._lows < 0:
                     self._lows = self._extend(_lows(), _LOW)
-                return codes.astype(np.int64) + self._lows
+                return np.add(codes, self._lows, dtype=np.int64)
             used, where = distinct(codes)
             return where + self._extend(_numbers(used), len(used))
         if isinstance(values, np.ndarray):
             return codes + self._extend(_uuids(values), len(values))
         if len(values) < max(32, codes.size):  # all of them, used or not
-            return codes.astype(np.int64) + self._extend(_words(values), len(values))
+            return np.add(codes, self._extend(_words(values), len(values)), dtype=np.int64)
         used, where = distinct(codes)
         return where + self._extend(_words(tuple(values[code] for code in used.tolist())), len(used))
 
     def _extend(self, encoded: bytes, count: int) -> int:
-        start = self._count
+        start = self.count
         self.parts.append(encoded)
-        self._count += count
+        self.count += count
         return start
 
 

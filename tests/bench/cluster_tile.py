@@ -84,8 +84,8 @@ def run(bench: Bench) -> Iterator[Figure]:
             same, same_cpu = _with_cpu(bench, address, asked, headers)
             filtered = _filtered(address, headers, chance)
             seen = _freshness(engine, address, headers)
-        # 200,000 cases due within ten hours change eleven lights a second, many hundred times what such a town sees: what
-        # is asked for again is asked of a town whose lights rest.
+        # 200,000 cases due within ten hours change eleven lights a second, many hundred times what such a town sees:
+        # what is asked for again is asked of a town whose lights rest.
         with db.transaction(engine) as tx:
             tx.execute(text("update \"case\" set due_at = reported_at, yellow_at = reported_at where status = 'open'"))
         with _ours(url, cache_mb=64) as (address, headers):

@@ -360,6 +360,9 @@ def test_the_first_of_very_many_are_found_by_a_sample():
         )
         for _ in range(45_000)
     ]
+    # The very first of each list are not among those the sample takes.
+    rows[5] = replace(rows[5], reported_at=NOW + timedelta(seconds=1))
+    rows[7] = replace(rows[7], next_due_at=NOW - timedelta(seconds=1))
     mask = CaseStore.of(rows).mask(EVERYTHING, CaseFilter(), NOW)
     newest = sorted(rows, key=lambda r: (r.reported_at, r.id), reverse=True)
     due = sorted((r for r in rows if r.next_due_at), key=lambda r: (r.next_due_at, r.id))
@@ -373,17 +376,21 @@ def test_the_first_of_very_many_are_found_by_a_sample():
         assert found[: len(due) - begin] == [row.id for row in due[begin : begin + 10]]
 
 
-def test_many_points_in_a_tile_have_centroids_within_half_a_grain(monkeypatch):
-    monkeypatch.setattr(points_cells, "_GRAINS_FROM", 5_000)
+@pytest.mark.parametrize("wanted", [CaseFilter(), CaseFilter(light=("red", "yellow", "green"), severity=(1, 2))])
+def test_many_points_in_a_tile_have_centroids_within_half_a_grain(monkeypatch, wanted):
+    monkeypatch.setattr(points_cells, "_GRAINS_FROM", 3_000)
     chance = np.random.default_rng(3)
     n = 9_000
     lon, lat = chance.normal(116.65, 0.01, n), chance.normal(40.10, 0.008, n)
     rows = [
-        Row(UUID(int=(i + 1) << 32), float(a), float(b), due_at=NOW + timedelta(seconds=i % 3 - 1))
+        Row(UUID(int=(i + 1) << 32), float(a), float(b), due_at=NOW + timedelta(seconds=i % 3 - 1), severity=1 + i % 3)
         for i, (a, b) in enumerate(zip(lon, lat, strict=True))
     ]
     store = CaseStore.of(rows)
-    mask = store.mask(EVERYTHING, CaseFilter(), NOW)
+    mask = store.mask(EVERYTHING, wanted, NOW)
+    if wanted.severity:
+        kept = np.array([row.severity in wanted.severity for row in rows])
+        rows, lon, lat = [row for row in rows if row.severity in wanted.severity], lon[kept], lat[kept]
     z, (px, py) = 10, geometry.world_pixel(lon, lat)
     shift = geometry.WORLD_BITS - z
     (tile,) = {(z, int(x), int(y)) for x, y in zip(px >> shift, py >> shift, strict=True)}
