@@ -19,6 +19,7 @@ from gis.points import FACETS, CaseStore
 from gis.points_bits import Ranked, pack
 from gis.points_cells import EXTENT, parent, resolution
 from gis.points_rows import CODED, NO_LIMIT, fetch, micros
+from gis.points_table import Near, Segment, Sparse, pixel_sums
 from gis.search import CaseFilter
 from gis.tables import case
 from tests.gis.case_rows import row as case_row
@@ -616,3 +617,50 @@ def test_the_check_finds_the_blocks_that_differ(tx, town_of_cases):
     assert block in store.repair(tx)
     assert store.verify(tx) == []
     assert same_rows(store, CaseStore.load(tx))
+
+
+moments = st.one_of(st.just(0), st.just(2**32 - 1), st.integers(1, 2**32 - 2))
+
+
+@given(st.lists(moments, max_size=200), st.integers(-1, 2**32), st.integers(-1, 2**32), st.randoms())
+def test_a_sparse_column_is_the_column(values, a, b, chance):
+    column = np.array(values, np.uint32)
+    kept, (low, high) = Sparse(column), sorted((a, b))
+    assert kept.full().tolist() == values
+    rows = np.array(chance.sample(range(len(values)), len(values) // 2), np.int64)
+    assert kept.at(rows).tolist() == [values[row] for row in rows]
+    assert Ranked(kept.within(low, high)).rows(0, len(values)).tolist() == [
+        row for row, value in enumerate(values) if low <= value <= high
+    ]
+    segment = Segment({"mk": np.arange(len(values)), "due": column})
+    rows, told = segment.told("due")
+    assert dict(zip(rows.tolist(), told.tolist(), strict=True)) == {
+        row: value for row, value in enumerate(values) if 0 < value < 2**32 - 1
+    }
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=100), st.integers(0, 20), st.integers(0, 2**60), st.data()
+)
+def test_numbers_near_each_other_are_kept_in_half_the_room(offsets, shift, least, data):
+    values = [least + (offset << shift) for offset in offsets]
+    column = np.array(values, np.int64)
+    kept = Near.of(column)
+    assert isinstance(kept, Near)
+    assert kept.full().tolist() == values
+    rows = data.draw(st.lists(st.integers(0, len(values) - 1)))
+    assert kept.at(np.array(rows, np.int64)).tolist() == [values[row] for row in rows]
+    far = np.array([*values, least, least + 2**62 + 1], np.int64)
+    assert Near.of(far) is far
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=300), st.data())
+def test_pixels_are_summed_run_by_run(codes, data):
+    first = np.array(sorted({0, *data.draw(st.lists(st.integers(0, len(codes) - 1)))}))
+    for kind in (np.uint32, np.int64):
+        sx, sy = pixel_sums(np.array(codes, kind), first)
+        places = [geometry.deinterleave(code) for code in codes]
+        edges = [*first.tolist(), len(codes)]
+        runs = [places[a:b] for a, b in pairwise(edges)]
+        assert sx.tolist() == [sum(int(x) for x, _ in run) for run in runs]
+        assert sy.tolist() == [sum(int(y) for _, y in run) for run in runs]
