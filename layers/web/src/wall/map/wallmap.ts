@@ -358,6 +358,13 @@ export class WallMap {
     if (this.beating) requestAnimationFrame(this.beat)
   }
 
+  /** Draws with this many dots a pixel. What was brought into view stays that, though the library says it moved. */
+  sharpen(dots: number): void {
+    const { shown } = this
+    this.map.setPixelRatio(dots)
+    this.shown = shown
+  }
+
   /** After the screen changed: as sharp as it now is, and showing what it showed. */
   resize(): void {
     const { shown } = this
