@@ -140,3 +140,20 @@ def test_a_survey_is_brought_into_the_census(town: Town, page: Page, tmp_path: P
     page.goto(f"{town.url}/desk/census/components/{rows[1]['ObjID']}")
     expect(versions).to_have_count(3)
     assert not faults, faults
+
+
+def test_a_local_system_is_fitted(town: Town, page: Page) -> None:
+    page.goto(f"{town.url}/desk/census/systems")
+    lines = "K1 0 0 470000 4440000\nK2 1000 0 471000 4440000\nK3 0 1000 470000 4441000\nK4 1000 1000 471003 4441000"
+    points = page.get_by_test_id("points")
+    points.fill("K1 0 0")
+    expect(page.get_by_test_id("fit")).to_be_disabled()
+    points.fill(lines)
+    page.get_by_test_id("fit").click()
+    report = page.get_by_test_id("fit-report")
+    expect(report).to_have_attribute("data-within", "false")
+    expect(report.locator("tbody tr")).to_have_count(4)
+    points.fill(lines.replace("471003", "471000"))
+    page.get_by_test_id("fit").click()
+    expect(report).to_have_attribute("data-within", "true")
+    assert axe_faults(page) == []

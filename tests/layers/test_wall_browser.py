@@ -273,6 +273,10 @@ def test_the_map_has_most_of_every_screen_and_no_panel_hides_the_town(wall: Wall
     wall.page.get_by_test_id("coverage").get_by_role("button", name="关闭").click()
     expect(wall.page.get_by_test_id("coverage")).to_have_count(0)
     wall.page.wait_for_function(UNHIDDEN, arg=bbox, timeout=60_000)
+    wall.page.set_viewport_size({"width": 1366, "height": 768})
+    wall.open("?scene=heat")
+    expect(wall.page.get_by_test_id("slid")).to_be_visible()
+    wall.page.wait_for_function(UNHIDDEN, arg=bbox, timeout=60_000)
 
 
 @pytest.mark.parametrize(

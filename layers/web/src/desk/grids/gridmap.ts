@@ -52,7 +52,10 @@ export class GridMap {
   ) {
     const { map } = plain
     for (const name of ['plan-grids', 'plan-duty', 'plan-labels', 'plan-hand']) map.addSource(name, { type: 'geojson', data: none })
+    const names = map.getStyle().layers.filter((one) => one.type === 'symbol' && !one.id.startsWith('desk-') && !one.id.startsWith('case-'))
     for (const layer of LAYERS) map.addLayer(layer, 'desk-area-fill')
+    // Thousands of borders would strike the ground's names through.
+    for (const { id } of names) map.moveLayer(id, 'plan-number')
     map.on('click', 'plan-fill', (event) => {
       const key: unknown = event.features?.[0]?.properties.key
       if (key && !this.drawing()) pressed(String(key))

@@ -294,15 +294,21 @@ export class WallMap {
     return { left: left + EDGE, top: top + EDGE, right: width - right + EDGE, bottom: height - bottom + EDGE }
   }
 
-  /** While `work` runs, what is seen beside the panels fills the largest frame in the map's middle that is `aspect` times
-   * as wide as high. */
+  /** While `work` runs, what was brought into view fills the largest frame in the map's middle that is `aspect` times as
+   * wide as high, whole; where somebody looks elsewhere since, what is seen beside the panels. */
   async framed<T>(aspect: number, work: () => Promise<T>): Promise<T> {
     const { clientWidth: width, clientHeight: height } = this.map.getContainer()
-    const { left, top, right, bottom } = roomiest(width, height, this.over(), aspect)
     const [across, down] = [Math.min(width, height * aspect), Math.min(height, width / aspect)]
     const before = { center: this.map.getCenter(), zoom: this.map.getZoom() }
-    const closer = Math.min(across / (right - left), down / (bottom - top))
-    this.map.jumpTo({ center: this.map.unproject([(left + right) / 2, (top + bottom) / 2]), zoom: before.zoom + Math.log2(closer) }, OWN)
+    if (this.shown) {
+      const [beside, above] = [(width - across) / 2 + EDGE, (height - down) / 2 + EDGE]
+      const padding = { left: beside, right: beside, top: above, bottom: above }
+      this.map.fitBounds(this.shown.box, { padding, maxZoom: 17, duration: 0 }, OWN)
+    } else {
+      const { left, top, right, bottom } = roomiest(width, height, this.over(), aspect)
+      const closer = Math.min(across / (right - left), down / (bottom - top))
+      this.map.jumpTo({ center: this.map.unproject([(left + right) / 2, (top + bottom) / 2]), zoom: before.zoom + Math.log2(closer) }, OWN)
+    }
     try {
       return await work()
     } finally {
@@ -350,6 +356,13 @@ export class WallMap {
     this.geo('fresh')?.setData(collection(this.fresh.map((one) => point(one.at, { id: one.id, age: Math.max(0, now - one.since) / PULSE_MS }))))
     this.beating = this.fresh.length > 0
     if (this.beating) requestAnimationFrame(this.beat)
+  }
+
+  /** Draws with this many dots a pixel. What was brought into view stays that, though the library says it moved. */
+  sharpen(dots: number): void {
+    const { shown } = this
+    this.map.setPixelRatio(dots)
+    this.shown = shown
   }
 
   /** After the screen changed: as sharp as it now is, and showing what it showed. */

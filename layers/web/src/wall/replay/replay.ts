@@ -3,11 +3,18 @@ import { computed, ref, shallowRef } from 'vue'
 
 import { day as localDay } from '../../shared/time'
 import { tracks, type Replay, type Walker as Person } from '../tracks/api'
+import { clock } from '../tracks/spans'
 import { turns, walkers, type Walker } from './player'
 
 export const SPEEDS = [1, 5, 10, 30, 60] as const
 
-export const asked = ref({ day: localDay(new Date()), from: '08:00', to: '12:00', people: [] as string[] })
+/** What is asked for first: the last four hours, as far as they are today's. */
+export function lately(now = new Date()) {
+  const second = (now.getTime() / 1000 + 8 * 3600) % 86_400
+  return { day: localDay(now), from: clock(Math.max(0, second - 4 * 3600)), to: clock(second), people: [] as string[] }
+}
+
+export const asked = ref(lately())
 export const why = ref('')
 export const people = shallowRef<Person[]>([])
 export const replay = shallowRef<Replay | null>(null)

@@ -108,7 +108,9 @@ interface Box {
 
 function drawLegend(c: CanvasRenderingContext2D, map: MapLibreMap, sheet: Sheet, box: Box, mm: Mm, write: Write): void {
   if (!sheet.signs.length) return
-  const size = { w: 40, h: 8 + sheet.signs.length * 5 }
+  c.font = `400 ${mm(3)}px ${FONT}`
+  const widest = Math.max(...sheet.signs.map((sign) => c.measureText(sign.text).width)) / mm(1)
+  const size = { w: Math.max(40, widest + 13), h: 8 + sheet.signs.length * 5 }
   const at = { x: box.x + 3, y: box.y + box.h - size.h - 3 }
   c.fillStyle = '#1b242df0'
   c.fillRect(mm(at.x), mm(at.y), mm(size.w), mm(size.h))
