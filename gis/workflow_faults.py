@@ -84,6 +84,12 @@ def _check_label(drawing: Drawing, place: tuple[Part, str, int | None], raw: Map
     if not isinstance(label, Mapping) or not all(isinstance(label.get(k), str) and label[k].strip() for k in _TWO):
         what = {"name": ("名称", "name"), "effect": ("作用说明", "effect")}.get(key, ("说明", key.replace("_", " ")))
         drawing.say("no_words", "error", place, key, f"{what[0]}须有中文和英文", f"The {what[1]} needs zh and en")
+    elif len(label) > len(_TWO):  # a comma that YAML took for the end of the words
+        zh, en = (
+            "中英文之外还有别的词，逗号前后须用引号括起",
+            "There are words beside zh and en: quote what has a comma",
+        )
+        drawing.say("odd_words", "warning", place, key, zh, en)
 
 
 _TWO = ("zh", "en")
@@ -281,6 +287,8 @@ def _check_guard(
     if not raw.get("guard_words"):
         zh = "条件没有说明文字：被拒绝的人看不懂原因"
         drawing.say("guard_words", "warning", here, "guard_words", zh, "The guard has no words for who is refused")
+    else:
+        _check_label(drawing, here, raw, "guard_words")
 
 
 # Fields that say why: words, a choice of reasons, or the case that goes on in this one's place.
