@@ -87,7 +87,7 @@ def _check_label(drawing: Drawing, place: tuple[Part, str, int | None], raw: Map
     elif len(label) > len(_TWO):  # a comma that YAML took for the end of the words
         zh, en = (
             "中英文之外还有别的词，逗号前后须用引号括起",
-            "There are words beside zh and en: quote what has a comma",
+            "Words beside zh and en: quote what has a comma",
         )
         drawing.say("odd_words", "warning", place, key, zh, en)
 
