@@ -120,8 +120,10 @@ class Caller:
         )
 
     def roles_on(self, row: Mapping[str, Any]) -> frozenset[str]:
-        """The roles whose scope covers this case row."""
-        return frozenset(_role_on(g, row) for g in self.grants if _covers(g, self.id, row))
+        """The roles whose scope covers this case row. Administrators' are none: they see no case by them."""
+        return frozenset(
+            _role_on(g, row) for g in self.grants if g.role not in ADMIN_ROLES and _covers(g, self.id, row)
+        )
 
     def may(self, permission: str) -> None:
         """Raises ``Forbidden`` unless the caller has ``permission``."""

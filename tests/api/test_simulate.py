@@ -52,7 +52,8 @@ def stop_when_handled(database: Database) -> None:
     while time.monotonic() < give_up:
         with db.transaction(database.engine) as tx:
             acts = Counter(tx.scalars(select(case_event.c.action)))
-        if acts["handle"] >= 2 and acts["report"] >= 15:
+            channels = set(tx.scalars(select(case.c.channel)))
+        if acts["handle"] >= 2 and acts["report"] >= 15 and len(channels) == 2:
             break
         time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGINT)
