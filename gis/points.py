@@ -70,15 +70,14 @@ class Mask:
 
 @dataclass(frozen=True)
 class Singles:
-    """What is told of lone points: ``id`` (n, 16) bytes; the others as codes into a list of values."""
+    """What is told of lone points: ``id`` (n, 16) bytes, and how they look, as numbers into ``looks``.
+
+    ``looks`` has values of :class:`gis.points_rows.Look` and only grows.
+    """
 
     id: NDArray[np.uint8]
-    category: tuple[Array, tuple[str, ...]]
-    stage: tuple[Array, tuple[str, ...]]
-    status: tuple[Array, tuple[str, ...]]
-    kind: tuple[Array, tuple[str, ...]]
-    severity: Array
-    timed: NDArray[np.bool_]
+    look: Array
+    looks: Dictionary
 
 
 class CaseStore:
@@ -92,7 +91,7 @@ class CaseStore:
         self._table = Table(columns, mark, _LAYOUT)
         self._masks: tuple[tuple[int, int], Recent[Mask]] = ((0, 0), Recent(_MASKS))
         self._versions = Versions.of(self.snapshot)
-        self._stamps: tuple[Snapshot, int, dict[Any, str]] = (self.snapshot, -1, {})
+        self._stamps = (self.snapshot, 0, self._versions.at(0))
 
     @classmethod
     def of(cls, rows: Sequence[Any], mark: str = "") -> "CaseStore":
@@ -164,12 +163,8 @@ class CaseStore:
         snapshot = versions.snapshot
         held = self._stamps
         if held[0] is not snapshot or held[1] != second:
-            held = self._stamps = (snapshot, second, {})
-        found = held[2].get(tile)
-        if found is None:
-            found = versions.tile(*tile, second) if tile else f"{snapshot.mark}.{_last_change(snapshot, second):x}"
-            held[2][tile] = found
-        return found
+            held = self._stamps = (snapshot, second, versions.at(second))
+        return held[2].tile(*tile) if tile else f"{snapshot.mark}.{_last_change(snapshot, second):x}"
 
     def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Iterable[UUID] | None = None) -> Mask:
         """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.
@@ -272,21 +267,9 @@ class CaseStore:
         return hexagons(mask.parts, res)
 
     def singles(self, mask: Mask, rows: Rows) -> Singles:
-        """What lone points are: id, category as ``kind:code``, stage, severity, whether there is a clock to show."""
-        at = mask.snapshot
-        known = self.dictionaries
-        status = at.take("status", rows)
-        (opened,) = known["status"].codes(["open"]) or (-1,)
-        clocked = (at.take("timed", rows) > 0) | (at.take("marks", rows) & points_rows.STAGED > 0)
-        return Singles(
-            at.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16),
-            (at.take("category", rows), known["category"].texts),
-            (at.take("stage", rows), known["stage"].texts),
-            (status, known["status"].texts),
-            (at.take("kind", rows), known["kind"].texts),
-            at.take("severity", rows),
-            (status == opened) & clocked,
-        )
+        """What lone points are."""
+        ids = mask.snapshot.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16)
+        return Singles(ids, mask.snapshot.take("look", rows), self.dictionaries["look"])
 
     def facets(self, mask: Mask, names: Iterable[str]) -> dict[str, dict[str, int]]:
         """How many of the kept cases have each value, values without cases left out; a missing department is "".

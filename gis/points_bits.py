@@ -73,7 +73,15 @@ class Ranked:
 
     def before(self, rows: Rows) -> Rows:
         """How many of the set come before each of ``rows`` (0 … n)."""
-        return self._counted(rows >> 6, _BELOW[rows & 63])
+        return self._counted(rows >> 6, _BELOW.take(rows & 63, mode="clip"))
+
+    def within(self, low: int, high: int) -> int:
+        """How many of the set lie in [low, high): the same as :meth:`among` of these two, sooner."""
+        below = [
+            int(self._before[row >> 6]) + (int(self.words[row >> 6]) & (1 << (row & 63)) - 1).bit_count()
+            for row in (low, high)
+        ]
+        return below[1] - below[0]
 
     def _counted(self, word: Rows, below: Words) -> Rows:
         counted: Rows = np.bitwise_count(self.words.take(word, mode="clip") & below).astype(np.int64)
@@ -107,7 +115,7 @@ class Ranked:
 
 def among(sets: Iterable[Ranked], edges: Rows) -> list[Rows]:
     """How many of each of several sets over the same rows lie in each run [edges[i], edges[i+1])."""
-    word, below = edges >> 6, _BELOW[edges & 63]
+    word, below = edges >> 6, _BELOW.take(edges & 63, mode="clip")
     counted = (one._counted(word, below) for one in sets)
     return [before[1:] - before[:-1] for before in counted]
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import h3.api.basic_int as h3
 import numpy as np
+from numpy.typing import NDArray
 
 from gis import geometry
 from gis.points_bits import Ranked, Rows, among
@@ -100,49 +101,57 @@ def clusters(parts: Sequence[Selected], z: int, x: int, y: int, bits: int = CELL
     )
 
 
-def _placed(pixel: Array, unit: float) -> Rows:
-    """Tile units of the middle of pixels counted from the tile's corner."""
-    units: Rows = np.floor((pixel + 0.5) / unit).astype(np.int64)
+def _placed(pixel: NDArray[np.float64], unit: float) -> Rows:
+    """Tile units of the middle of pixels counted from the tile's corner. Writes over ``pixel``."""
+    pixel += 0.5
+    pixel *= 1 / unit  # a power of two: as exact as to divide
+    units: Rows = np.floor(pixel, out=pixel).astype(np.int64)
     return units
 
 
 def _sums(part: Selected, z: int, x: int, y: int, bits_a_tile: int) -> _Sums | None:
     segment = part.segment
     low, high = segment.span(z, x, y)
-    members = int(part.all.among(np.array([low, high]))[0])
+    members = part.all.within(low, high)
     if not members:
         return None
     whole = members == high - low
-    shift = 2 * max(0, geometry.WORLD_BITS - z - bits_a_tile)
     if members <= _GRAINS_FROM or z > _GRAINS_TO:
         rows = None if whole else part.all.rows(low, high)
         mk = _inner(segment["mk"][low:high] if rows is None else segment["mk"][rows], z)
-        cell = mk >> shift
+        cell = mk >> 2 * max(0, geometry.WORLD_BITS - z - bits_a_tile)
         first = np.arange(members) if z >= SINGLES_FROM else run_starts(cell)
-        start = first + low if rows is None else rows[first]
-        n = np.empty_like(first)
-        n[:-1], n[-1] = first[1:] - first[:-1], members - first[-1]
+        edges = _edges(first + low if rows is None else rows[first], high)
+        n = _apart(edges if whole else _edges(first, members))
         sx, sy = pixel_sums(mk, first)
-        alone = start
+        alone = edges[:-1]
     else:
-        rows, grain, held = _grains(part, z, low, high, whole)
+        starts, grain, held = _grains(part, z, low, high, whole)
         cell = grain >> 2 * (_GRAIN_BITS - bits_a_tile)
         first = run_starts(cell)
-        start = rows[first]
-        n = np.add.reduceat(held, first)
-        sums = np.add.reduceat(held.astype(np.uint64) * _GRAINS[grain], first)
+        edges = _edges(starts[first], high)
+        n = _apart(edges) if whole else np.add.reduceat(held, first)
+        sums = np.add.reduceat(held.astype(np.uint64) * _GRAINS.take(grain, mode="clip"), first)
         width = geometry.WORLD_BITS - z - _GRAIN_BITS
         sx, sy = (
             (along.astype(np.int64) << width) + n * ((1 << width) >> 1)
             for along in (sums & np.uint64(0xFFFFFFFF), sums >> np.uint64(32))
         )
         # A grain's first row need not be selected: the one that is comes after it.
-        alone = start if whole else part.all.select(part.all.before(start))
+        alone = edges[:-1] if whole else part.all.select(part.all.before(edges[:-1]))
     lone = np.where(n == 1, alone + part.offset, -1)
-    edges = np.empty(len(first) + 1, np.int64)
-    edges[:-1], edges[-1] = start, high
     red, yellow = among((part.red, part.yellow), edges)
     return _Sums(cell[first].astype(np.int64), n, red, yellow, sx, sy, lone)
+
+
+def _edges(starts: Array, end: int) -> Rows:
+    edges = np.empty(len(starts) + 1, np.int64)
+    edges[:-1], edges[-1] = starts, end
+    return edges
+
+
+def _apart(edges: Rows) -> Rows:
+    return edges[1:] - edges[:-1]
 
 
 def _inner(mk: Rows, z: int) -> Array:
@@ -151,23 +160,26 @@ def _inner(mk: Rows, z: int) -> Array:
     return inner.astype(np.uint32) if z >= geometry.WORLD_BITS - 16 else inner
 
 
-def _grains(part: Selected, z: int, low: int, high: int, whole: bool) -> tuple[Rows, Array, Rows]:
+def _grains(part: Selected, z: int, low: int, high: int, whole: bool) -> tuple[Array, Array, Array]:
     """The grains of a tile (its rows [low, high), all selected when ``whole``) that hold selected points.
 
     Each with its first row, its number in the tile, and how many it holds.
     """
     segment = part.segment
     finer = 2 * (geometry.WORLD_BITS - z - _GRAIN_BITS)
-    starts = segment.derived(("grains", z), lambda: run_starts(segment["mk"] >> finer).astype(np.int32))
+    starts = segment.derived(("grains", z), lambda: _edges(run_starts(segment["mk"] >> finer), segment.n).astype("i4"))
+    numbers = segment.derived(
+        ("grain numbers", z),
+        lambda: (segment["mk"][starts[:-1]] >> finer & len(_GRAINS) - 1).astype(np.uint16),
+    )
     # Grains lie within tiles: one begins where the tile does. Edges of another type would copy all.
-    inside = slice(*np.searchsorted(starts, np.array([low, high], starts.dtype)))
-    rows = starts[inside].astype(np.int64)
-    grain = segment["mk"][rows] >> finer & (1 << 2 * _GRAIN_BITS) - 1
-    held = np.diff(rows, append=high) if whole else part.all.among(np.append(rows, high))
+    first, last = np.searchsorted(starts, np.array([low, high], starts.dtype))
+    rows, grain = starts[first : last + 1], numbers[first:last]
+    held = rows[1:] - rows[:-1] if whole else part.all.among(rows)
     if whole or held.all():
-        return rows, grain, held
+        return rows[:-1], grain, held
     some = held > 0
-    return rows[some], grain[some], held[some]
+    return rows[:-1][some], grain[some], held[some]
 
 
 _GRAINS: Final = np.bitwise_or(
@@ -244,4 +256,5 @@ def heat(parts: Sequence[Selected], z: int, x: int, y: int) -> Heat:
     centres = np.array([h3.cell_to_latlng(c) for c in cell.tolist()], np.float64).reshape(-1, 2)
     px, py = geometry.world_pixel(centres[:, 1], centres[:, 0])
     width = geometry.WORLD_BITS - z
-    return Heat(cell, n, _placed(px - (x << width), unit), _placed(py - (y << width), unit))
+    tx, ty = (_placed((axis - (at << width)).astype(np.float64), unit) for axis, at in ((px, x), (py, y)))
+    return Heat(cell, n, tx, ty)

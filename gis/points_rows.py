@@ -6,7 +6,7 @@ Every column has one meaning, given by :func:`encode`; :func:`load` makes the sa
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import numpy as np
@@ -39,9 +39,10 @@ CODED: Final = (
     "assignee",
     "awaits",
     "tag",
+    "look",
 )
 """Columns kept as small numbers: ``category`` is (kind, code), ``involved`` all departments of a case, sorted;
-``awaits`` and ``tag`` are all a case has of them."""
+``awaits`` and ``tag`` are all a case has of them; ``look`` is all a map tells of a lone case, a :class:`Look`."""
 STAGED: Final = 1
 SUPERVISED: Final = 2
 URGED: Final = 4
@@ -49,6 +50,22 @@ NO_LIMIT: Final = np.iinfo(np.int64).max
 """The ``next_due`` of a case without a running limit."""
 CLOCKS: Final = ("late_from", "yellow_from", "next_late_from", "next_yellow_from")
 """Columns of moments: for most cases they are past for good or never come."""
+
+
+class Look(NamedTuple):
+    """What a map tells of a lone case besides its id and its light; ``clocked``: it has a light."""
+
+    kind: str
+    category: tuple[str, str]
+    stage: str
+    status: str
+    severity: int
+    clocked: bool
+
+    @classmethod
+    def of(cls, kind: str, category: tuple[str, str], stage: str, status: str, severity: int, limited: bool) -> "Look":
+        """Of a case that has a limit, of its own or of its stage, when ``limited``: it runs as long as it is open."""
+        return cls(kind, category, stage, status, severity, limited and status == "open")
 
 
 def pack_ids(ids: Iterable[UUID]) -> Array:
@@ -103,6 +120,10 @@ def encode(rows: Sequence[Any], dictionaries: Mapping[str, Dictionary]) -> Colum
         "assignee": [r.assignee_id for r in rows],
         "awaits": [tuple(r.awaits) for r in rows],
         "tag": [tuple(r.tags) for r in rows],
+        "look": [
+            Look.of(r.kind, (r.category_kind, r.category_code), r.stage, r.status, r.severity, _limited(r))
+            for r in rows
+        ],
     }
     return {
         "mk": np.array([r.mk for r in rows], np.int64),
@@ -129,6 +150,10 @@ def _involved(department: str | None, co_departments: Iterable[str]) -> tuple[st
 def _marks(row: Any) -> int:
     staged = STAGED if row.stage_due_at is not None else 0
     return staged + (SUPERVISED if row.supervised_at is not None else 0) + (URGED if row.urge_count else 0)
+
+
+def _limited(row: Any) -> bool:
+    return row.due_at is not None or row.stage_due_at is not None
 
 
 def _clock(due: datetime | None, yellow: datetime | None, stopped: datetime | None) -> tuple[int, int]:
@@ -297,7 +322,30 @@ def load(tx: Connection, dictionaries: Mapping[str, Dictionary]) -> Columns:
         if lost.any():
             known &= ~lost[columns[name]]
         columns[name] = codes[columns[name]]
-    return columns if known.all() else {name: column[known] for name, column in columns.items()}
+    if not known.all():
+        columns = {name: column[known] for name, column in columns.items()}
+    columns["look"] = _looks(columns, dictionaries)
+    return columns
+
+
+def _looks(columns: Columns, dictionaries: Mapping[str, Dictionary]) -> Array:
+    """Column ``look`` from those it is made of."""
+    words = ("kind", "category", "stage", "status")
+    pieces = [np.zeros(0, np.uint8)]
+    for start in range(0, len(columns["mk"]), _BATCH):
+        rows = slice(start, start + _BATCH)
+        limited = (columns["timed"][rows] > 0) | (columns["marks"][rows] & STAGED > 0)
+        codes = [*(columns[name][rows] for name in (*words, "severity")), limited]
+        sizes = [int(column.max()) + 1 for column in codes]
+        used, where = np.unique(np.ravel_multi_index(codes, sizes), return_inverse=True)
+        looks = []
+        for *told, severity, has in zip(*(axis.tolist() for axis in np.unravel_index(used, sizes)), strict=True):
+            kind, category, stage, status = (
+                dictionaries[name].values[code] for name, code in zip(words, told, strict=True)
+            )
+            looks.append(Look.of(kind, category, stage, status, severity, bool(has)))
+        pieces.append(dictionaries["look"].encode(looks)[where])
+    return np.concatenate(pieces)
 
 
 class _Hashes:

@@ -279,7 +279,7 @@ class Segment:
         return self._bitmaps.get(key, make)
 
     def passing(self, key: Hashable, make: Callable[[], Words]) -> Words:
-        """A set nobody asks for again soon after, such as the rows late at a second: it takes no room from others."""
+        """What nobody asks for again soon after, such as the rows late at a second: it takes no room from others."""
         return self._passing.get(key, make)
 
     def derived(self, key: Hashable, make: Callable[[], Array]) -> Array:
@@ -306,8 +306,8 @@ class Segment:
     def block(self, z: int, code: int) -> tuple[int, int]:
         """The rows [low, high) that lie in a tile of zoom z, given by its Morton code."""
         width = 2 * (geometry.WORLD_BITS - z)
-        low, high = np.searchsorted(self["mk"], np.array([code << width, code + 1 << width], np.int64))
-        return int(low), int(high)
+        mk = self["mk"]
+        return int(mk.searchsorted(np.int64(code << width))), int(mk.searchsorted(np.int64(code + 1 << width)))
 
 
 _X_OF, _Y_OF = (axis.astype(np.uint8) for axis in geometry.deinterleave(np.arange(1 << 16)))
@@ -340,9 +340,9 @@ def pixel_sums(mk: Array, first: Rows) -> tuple[Rows, Rows]:
 
 def run_starts(values: Array) -> Rows:
     """Where each run of equal neighbours begins."""
-    inner = np.flatnonzero(values[1:] != values[:-1]) + 1
-    found: Rows = np.concatenate(([0], inner)) if len(values) else inner
-    return found
+    begins = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
 
 
 def _runs(codes: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -48,30 +48,36 @@ class Versions:
         found, total = _together(blocks, sums)
         return cls(snapshot, found.astype(np.int64), total)
 
-    def tile(self, z: int, x: int, y: int, second: int) -> str:
-        """The version of tile z/x/y at ``second`` (since 1970): another when a case or a light in it is another."""
+    def at(self, second: int) -> "Stamps":
+        """The versions of tiles at a second since 1970."""
+        latest = np.zeros(len(self.blocks), np.uint64)
+        for part in self.snapshot.parts:
+            segment = part.segment
+            block, last = segment.passing(("last changes", second), partial(_last_changes, segment, second))
+            at = np.searchsorted(self.blocks, block.astype(np.int64))
+            latest[at] = np.maximum(latest[at], last)
+        return Stamps(self.blocks, self.sums, latest)
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """By block: the digest of its cases, and the last moment up to now at which time alone changed a light there.
+
+    Also of a case that changed since its segment was made: that costs a tile more, never one too few.
+    """
+
+    blocks: Rows
+    sums: NDArray[np.uint64]
+    latest: NDArray[np.uint64]
+
+    def tile(self, z: int, x: int, y: int) -> str:
+        """The version of tile z/x/y: another when a case or a light in it is another."""
         if z > BLOCK_ZOOM:
             x, y, z = x >> z - BLOCK_ZOOM, y >> z - BLOCK_ZOOM, BLOCK_ZOOM
         code = int(geometry.interleave(x, y))
         width = 2 * (BLOCK_ZOOM - z)
-        low, high = np.searchsorted(self.blocks, np.array([code << width, code + 1 << width], np.int64))
-        digest = int(self.sums[low:high].sum(dtype=np.uint64))
-        return f"{digest:x}.{self._last_change(z, code, second):x}"
-
-    def _last_change(self, z: int, code: int, second: int) -> int:
-        """The last moment up to ``second`` at which time alone changed a light in the tile; 0 for none.
-
-        Also of a case that changed since its segment was made: that costs a tile more, never one too few.
-        """
-        width = 2 * (BLOCK_ZOOM - z) + 32
-        first, last = np.uint64(code << width), np.uint64((code + 1 << width) - 1)
-        latest = 0
-        for part in self.snapshot.parts:
-            there = light_moments(part.segment)
-            low, high = np.searchsorted(there, first), np.searchsorted(there, last, "right")
-            inside = (there[low:high] & _LOWER).astype(np.uint32)
-            latest = max(latest, int(inside[inside <= np.uint32(second)].max(initial=0)))
-        return latest
+        low, high = (self.blocks.searchsorted(np.int64(edge << width)) for edge in (code, code + 1))
+        return f"{self.sums[low:high].sum(dtype=np.uint64):x}.{self.latest[low:high].max(initial=0):x}"
 
 
 def _digests(segment: Segment) -> Array:
@@ -108,6 +114,15 @@ def light_moments(segment: Segment) -> Array:
 def moments(segment: Segment) -> Array:
     """The moments at which a light changes anywhere, ascending."""
     return segment.derived("moments", lambda: np.unique((light_moments(segment) & _LOWER).astype(np.uint32)))
+
+
+def _last_changes(segment: Segment, second: int) -> Array:
+    """(2, blocks): the blocks where lights change, and when one last did up to ``second``; 0 for never."""
+    there = light_moments(segment)
+    block, moment = there >> np.uint64(32), there & _LOWER
+    moment *= moment <= np.uint64(second)
+    first = run_starts(block)
+    return np.stack((block[first], np.maximum.reduceat(moment, first) if len(first) else moment))
 
 
 def _light_moments(segment: Segment) -> Array:

@@ -7,7 +7,7 @@ varints of two or three bytes, which protobuf allows even where one would do.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +19,8 @@ Array = NDArray[Any]
 _FAR: Final = 8191
 _TWO: Final = np.array([v & 0x7F | 0x80 | v >> 7 << 8 for v in range(1 << 14)], "<u2")
 """Numbers below 16,384 as varints of two bytes."""
+_PLACED: Final = _TWO[[v << 1 ^ v >> 63 for v in range(-_FAR, _FAR + 1)]]
+"""Moves from -8,191 to 8,191 likewise; what lies further is drawn there."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,57 @@ class Property:
     values: tuple[str, ...] | Array | None = None
 
 
+class Table:
+    """Properties that come together: ``rows`` of words and of numbers ≥ 0, one of each of ``names``.
+
+    Made once and kept, it writes features quicker than a :class:`Property` each. Holds what it has written.
+    """
+
+    def __init__(self, names: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
+        self.names, self.rows = tuple(names), tuple(rows)
+        values: dict[str | int, int] = {}
+        self.numbers = np.array(
+            [[values.setdefault(value, len(values)) for value in row] for row in self.rows], np.int64
+        )
+        self.values = tuple(values)
+        self._records: dict[Any, Array] = {}
+
+    def only(self, codes: Array) -> "tuple[Table, Array]":
+        """The rows of these numbers as a table of their own, and the numbers there."""
+        used, where = distinct(codes)
+        return Table(self.names, [self.rows[code] for code in used.tolist()]), where
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """Its values as a tile holds them."""
+        return b"".join(map(_value, self.values))
+
+    def records(self, keys: tuple[int, ...], start: int, wide: bool) -> Array:
+        """The tags of each row when its values begin at ``start``."""
+        key = (keys, start, wide)
+        if key not in self._records:
+            tags = np.empty(self.numbers.shape, _tag(wide))
+            tags["key"] = keys
+            _fill(tags, self.numbers + start)
+            self._records[key] = tags.view(f"V{tags.dtype.itemsize * len(keys)}").reshape(-1)
+        return self._records[key]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Several properties of every feature of a block: the number of a row of ``table`` each."""
+
+    table: Table
+    codes: Array
+
+
 @dataclass(frozen=True)
 class Block:
     """Points with the same properties: x to the right and y down in tile units."""
 
     x: Array
     y: Array
-    properties: Sequence[Property]
+    properties: Sequence[Property | Rows]
 
 
 def layer(name: str, blocks: Sequence[Block]) -> bytes:
@@ -52,53 +98,88 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
         return b""
     keys: dict[str, int] = {}
     table = _Values()
-    coded = [
-        [(keys.setdefault(p.name, len(keys)), table.add(p.codes, p.values)) for p in block.properties]
-        for block in blocks
-    ]
+    coded = [[_coded(keys, table, one) for one in block.properties] for block in blocks]
     wide = table.count > len(_TWO)
-    features = b"".join(_features(block, columns, wide) for block, columns in zip(blocks, coded, strict=True))
-    body = b"".join(
-        (
-            _field(0x0A, name.encode()),
-            features,
-            *(_field(0x1A, key.encode()) for key in keys),
-            *table.parts,
-            b"\x28" + _varint(EXTENT) + b"\x78\x02",
-        )
+    content = (
+        _field(0x0A, name.encode()),
+        *(_features(block, columns, wide) for block, columns in zip(blocks, coded, strict=True)),
+        *(_field(0x1A, key.encode()) for key in keys),
+        *table.parts,
+        b"\x28" + _varint(EXTENT) + b"\x78\x02",
     )
-    return _field(0x1A, body)
+    return b"".join((b"\x1a", _varint(sum(map(len, content))), *content))
 
 
-def _features(block: Block, columns: Sequence[tuple[int, Array]], wide: bool) -> bytes:
-    template = _template(tuple(key for key, _ in columns), wide)
-    rows = np.frombuffer(bytearray(template.tobytes() * len(block.x)), template.dtype)
-    for at, (_, codes) in enumerate(columns):
-        if wide:
-            rows[f"value {at}"] = codes & 0x7F | 0x80 | (codes >> 7 & 0x7F | 0x80) << 8
-            rows[f"rest {at}"] = codes >> 14
+@dataclass(frozen=True)
+class _Coded:
+    """Properties as a feature holds them: numbers of keys, and of values from ``start`` on or rows of ``table``."""
+
+    keys: tuple[int, ...]
+    codes: Array
+    start: int = 0
+    table: Table | None = None
+
+
+def _coded(keys: dict[str, int], values: "_Values", given: Property | Rows) -> _Coded:
+    if isinstance(given, Property):
+        return _Coded((keys.setdefault(given.name, len(keys)),), values.add(given.codes, given.values))
+    table, codes = given.table, given.codes
+    if len(codes) < len(table.values):
+        table, codes = table.only(codes)
+    numbers = tuple(keys.setdefault(name, len(keys)) for name in table.names)
+    return _Coded(numbers, codes, values.extend(table.encoded, len(table.values)), table)
+
+
+def _features(block: Block, columns: Sequence[_Coded], wide: bool) -> bytearray:
+    template = _template(tuple((column.keys, column.table is not None) for column in columns), wide)
+    written = bytearray(template.tobytes()) * len(block.x)
+    rows = np.frombuffer(written, template.dtype)
+    for at, column in enumerate(columns):
+        if column.table is not None:
+            rows[f"tags {at}"] = column.table.records(column.keys, column.start, wide).take(column.codes, mode="clip")
         else:
-            rows[f"value {at}"] = _TWO.take(codes, mode="clip")  # quicker than to refuse: none is beyond
+            _fill(rows[f"tags {at}"], column.codes)
     for axis, values in (("x", block.x), ("y", block.y)):
-        placed = np.minimum(np.maximum(values, -_FAR), _FAR)
-        rows[axis] = _TWO.take((placed << 1) ^ (placed >> 63), mode="clip")
-    return rows.tobytes()
+        rows[axis] = _PLACED.take(values + _FAR, mode="clip")
+    return written
+
+
+def _fill(tags: Array, codes: Array) -> None:
+    """Write numbers of values into tags."""
+    if "rest" in (tags.dtype.names or ()):
+        tags["value"] = codes & 0x7F | 0x80 | (codes >> 7 & 0x7F | 0x80) << 8
+        tags["rest"] = codes >> 14
+    else:
+        tags["value"] = _TWO.take(codes, mode="clip")  # quicker than to refuse: none is beyond
+
+
+@lru_cache(maxsize=2)
+def _tag(wide: bool) -> Any:
+    return np.dtype([("key", "u1"), ("value", "<u2"), *([("rest", "u1")] if wide else [])])
 
 
 @lru_cache(maxsize=64)
-def _template(keys: tuple[int, ...], wide: bool) -> Array:
-    """The record of a feature with these properties, with what never changes filled in."""
-    fields: list[tuple[str, str, int]] = [("feature", "u1", 0x12), ("length", "u1", 0), ("tags", "u1", 0x12)]
-    fields.append(("tags length", "u1", (4 if wide else 3) * len(keys)))
-    for at, key in enumerate(keys):
-        fields += [(f"key {at}", "u1", key), (f"value {at}", "<u2", 0)] + ([(f"rest {at}", "u1", 0)] if wide else [])
+def _template(columns: tuple[tuple[tuple[int, ...], bool], ...], wide: bool) -> Array:
+    """The record of a feature with these keys, single ones or of a table, with what never changes filled in."""
+    tag = _tag(wide)
+    size = tag.itemsize * sum(len(keys) for keys, _ in columns)
+    fields: list[tuple[str, Any, int]] = [("feature", "u1", 0x12), ("length", "u1", 0), ("tags", "u1", 0x12)]
+    fields.append(("tags length", "u1", size))
+    fields += [
+        (f"tags {at}", f"V{tag.itemsize * len(keys)}" if together else tag, 0)
+        for at, (keys, together) in enumerate(columns)
+    ]
     # Type: point. Geometry: five bytes, move to once.
     fields += [(f"geometry {i}", "u1", byte) for i, byte in enumerate(b"\x18\x01\x22\x05\x09")]
     fields += [("x", "<u2", 0), ("y", "<u2", 0)]
     record = np.dtype([(name, kind) for name, kind, _ in fields])
     template = np.zeros((), record)
     for name, _, value in fields:
-        template[name] = value
+        if not name.startswith("tags ") or name == "tags length":
+            template[name] = value
+    for at, (keys, together) in enumerate(columns):
+        if not together:
+            template[f"tags {at}"]["key"] = keys[0]
     template["length"] = record.itemsize - 2
     return template
 
@@ -124,7 +205,7 @@ class _Values:
     """The layer's table of values."""
 
     def __init__(self) -> None:
-        self.parts: list[bytes] = []
+        self.parts: list[bytes | bytearray] = []
         self.count = 0
         self._lows = -1
 
@@ -134,18 +215,19 @@ class _Values:
         if values is None:
             if codes.max(initial=0) < _LOW:
                 if self._lows < 0:
-                    self._lows = self._extend(_lows(), _LOW)
+                    self._lows = self.extend(_lows(), _LOW)
                 return np.add(codes, self._lows, dtype=np.int64)
             used, where = distinct(codes)
-            return where + self._extend(_numbers(used), len(used))
+            return where + self.extend(_numbers(used), len(used))
         if isinstance(values, np.ndarray):
-            return codes + self._extend(_uuids(values), len(values))
+            return codes + self.extend(_uuids(values), len(values))
         if len(values) < max(32, codes.size):  # all of them, used or not
-            return np.add(codes, self._extend(_words(values), len(values)), dtype=np.int64)
+            return np.add(codes, self.extend(_words(values), len(values)), dtype=np.int64)
         used, where = distinct(codes)
-        return where + self._extend(_words(tuple(values[code] for code in used.tolist())), len(used))
+        return where + self.extend(_words(tuple(values[code] for code in used.tolist())), len(used))
 
-    def _extend(self, encoded: bytes, count: int) -> int:
+    def extend(self, encoded: bytes | bytearray, count: int) -> int:
+        """Take in values as a tile holds them; the number of the first."""
         start = self.count
         self.parts.append(encoded)
         self.count += count
@@ -163,12 +245,16 @@ def _numbers(values: Array) -> bytes:
 
 @lru_cache(maxsize=1)
 def _lows() -> bytes:
-    return b"".join(_field(0x22, b"\x28" + _varint(value)) for value in range(_LOW))
+    return b"".join(map(_value, range(_LOW)))
 
 
 @lru_cache(maxsize=256)
 def _words(values: tuple[str, ...]) -> bytes:
-    return b"".join(_field(0x22, _field(0x0A, value.encode())) for value in values)
+    return b"".join(map(_value, values))
+
+
+def _value(value: str | int) -> bytes:
+    return _field(0x22, b"\x28" + _varint(value) if isinstance(value, int) else _field(0x0A, value.encode()))
 
 
 def distinct(values: Array) -> tuple[Array, Array]:
@@ -184,15 +270,21 @@ def distinct(values: Array) -> tuple[Array, Array]:
     return used, place[values]
 
 
-_TEXT: Final = ((4, 0, 8), (13, 8, 12), (18, 12, 16), (23, 16, 20), (28, 20, 32))
-"""Where the hexadecimal digits of a UUID go in its value: at which byte, which digits."""
+_TEXT: Final = np.array(
+    (*(0x22, 38, 0x0A, 36), *bytes(8), 45, *bytes(4), 45, *bytes(4), 45, *bytes(4), 45, *bytes(12)), np.uint8
+)
+"""A UUID as a value, its digits still to be written between the dashes."""
+_PARTS: Final = {"a": "V8", "b": "V4", "c": "V4", "d": "V4", "e": "V12"}
+_WRITTEN: Final = np.dtype(
+    {"names": list(_PARTS), "formats": list(_PARTS.values()), "offsets": [4, 13, 18, 23, 28], "itemsize": len(_TEXT)}
+)
 
 
-def _uuids(ids: Array) -> bytes:
+def _uuids(ids: Array) -> bytearray:
     """(n, 16) uint8 as n string values of 36 letters."""
-    digits = np.frombuffer(ids.tobytes().hex().encode(), np.uint8).reshape(-1, 32)
-    rows = np.full((len(ids), 40), ord("-"), np.uint8)
-    rows[:, :4] = (0x22, 38, 0x0A, 36)
-    for at, first, last in _TEXT:
-        rows[:, at : at + last - first] = digits[:, first:last]
-    return rows.tobytes()
+    digits = np.frombuffer(ids.tobytes().hex().encode(), list(_PARTS.items()))
+    written = bytearray(_TEXT.tobytes()) * len(ids)
+    rows = np.frombuffer(written, _WRITTEN)
+    for part in _PARTS:
+        rows[part] = digits[part]
+    return written

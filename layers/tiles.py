@@ -1,5 +1,6 @@
 """Tiles of the point layers: clusters, heat and components as vector tile bytes. Knows what is told, not how to ask."""
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -7,10 +8,11 @@ import numpy as np
 from gis.points import CaseStore, Mask
 from gis.points_cells import CELL_BITS
 from gis.points_components import ComponentStore
-from layers.mvt import Block, Property, layer
+from gis.points_table import Dictionary
+from layers.mvt import Block, Property, Rows, Table, layer
 
 CONTENT_TYPE: Final = "application/vnd.mapbox-vector-tile"
-_LIGHTS: Final = ("green", "yellow", "red", "none")
+_LIGHTS: Final = ("green", "yellow", "red")  # of those with a clock
 
 
 def cases(store: CaseStore, mask: Mask, z: int, x: int, y: int, bits: int = CELL_BITS) -> bytes:
@@ -19,24 +21,41 @@ def cases(store: CaseStore, mask: Mask, z: int, x: int, y: int, bits: int = CELL
     Lone points have ``n`` = 1 and ``id, category, light, severity, stage, status, kind``.
     """
     cells = store.cluster(mask, z, x, y, bits)
-    many, alone = np.flatnonzero(cells.row < 0), np.flatnonzero(cells.row >= 0)
-    told = store.singles(mask, cells.row[alone])
-    light = np.where(cells.red[alone] > 0, 2, np.where(cells.yellow[alone] > 0, 1, np.where(told.timed, 0, 3)))
-    counts = [
-        Property(name, values[many]) for name, values in (("n", cells.n), ("red", cells.red), ("yellow", cells.yellow))
-    ]
-    properties = [
-        Property("n", 1),
-        Property("id", np.arange(len(told.id)), told.id),
-        Property("category", *told.category),
-        Property("light", light, _LIGHTS),
-        Property("severity", told.severity),
-        Property("stage", *told.stage),
-        Property("status", *told.status),
-        Property("kind", *told.kind),
-    ]
-    blocks = [Block(cells.x[many], cells.y[many], counts), Block(cells.x[alone], cells.y[alone], properties)]
+    single = cells.row >= 0
+    alone = np.flatnonzero(single)
+    blocks = []
+    if len(alone):
+        told = store.singles(mask, cells.row[alone])
+        shown = told.look.astype(np.int64) * len(_LIGHTS) + 2 * cells.red[alone] + cells.yellow[alone]
+        rows = Rows(_told(told.looks, len(told.looks)), shown)
+        blocks.append(Block(cells.x[alone], cells.y[alone], [rows, Property("id", np.arange(len(alone)), told.id)]))
+    if len(alone) < len(single):
+        many = np.flatnonzero(~single) if len(alone) else slice(None)
+        named = (("n", cells.n), ("red", cells.red), ("yellow", cells.yellow))
+        counts = [Property(name, values[many]) for name, values in named]
+        blocks.append(Block(cells.x[many], cells.y[many], counts))
     return layer("cases", blocks)
+
+
+@lru_cache(maxsize=2)
+def _told(looks: Dictionary, count: int) -> Table:
+    """What lone cases show: a row for every look under every light."""
+    return Table(
+        ("n", "category", "light", "severity", "stage", "status", "kind"),
+        [
+            (
+                1,
+                ":".join(look.category),
+                light if look.clocked else "none",
+                look.severity,
+                look.stage,
+                look.status,
+                look.kind,
+            )
+            for look in looks.values[:count]
+            for light in _LIGHTS
+        ],
+    )
 
 
 def heat(store: CaseStore, mask: Mask, z: int, x: int, y: int) -> bytes:

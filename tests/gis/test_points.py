@@ -317,9 +317,12 @@ def test_same_as_reading_every_row(seed, scope, wanted, lag, batches, z):
         cells += got.n.tolist()
         described = store.singles(mask, got.row[got.n == 1])
         singles += [UUID(bytes=bytes(i)) for i in described.id]
-        for i, code in zip(described.id, described.category[0], strict=True):
+        for i, code in zip(described.id, described.look, strict=True):
             row = truth[UUID(bytes=bytes(i))]
-            assert described.category[1][code] == f"{row.category_kind}:{row.category_code}"
+            clocked = row.status == "open" and (row.due_at is not None or row.stage_due_at is not None)
+            category = (row.category_kind, row.category_code)
+            look = (row.kind, category, row.stage, row.status, row.severity, clocked)
+            assert described.looks.values[code] == look
     assert (shown, red, yellow) == (len(rows), lights["red"], lights["yellow"])
     plain = cells_of(rows, z)
     assert sorted(cells) == sorted(plain.values())
@@ -529,6 +532,7 @@ def test_ranked_counts_and_selects(keep, data):
         sum(keep[low:high]),
         sum(keep[high:]),
     ]
+    assert ranked.within(low, high) == sum(keep[low:high])
     assert ranked.select(np.arange(len(members))).tolist() == members
 
 

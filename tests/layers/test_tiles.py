@@ -17,7 +17,7 @@ from gis.points_components import state as components_state
 from gis.search import CaseFilter
 from gis.tables import basemap_feature, component, division, survey, unit_grid
 from layers import style, tiles
-from layers.mvt import Block, Property, distinct, layer
+from layers.mvt import Block, Property, Rows, Table, distinct, layer
 from tests.gis.test_points import EVERYTHING, NOW, filters, in_scope, kept, light_of, make_row, scopes
 from tests.gis.test_points import tiles as tiles_of
 
@@ -51,6 +51,34 @@ def test_what_is_written_is_read_back(words, ids):
     told = [((a, b), {"n": c, "词": names[d]}) for a, b, c, d in words]
     told += [((a, b), {"n": 1, "id": str(i)}) for a, b, i in ids]
     assert got == ({"things": told} if told else {})
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ab丙"), st.integers(0, 3), st.just("x")), min_size=1, max_size=8),
+    st.sampled_from((1, 3, 60)),
+    st.data(),
+)
+def test_properties_that_come_together_are_read_back_row_by_row(rows, count, data):
+    """For few features and for many, before other values and after them."""
+    codes = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=count, max_size=count))
+    assert_together(rows, codes)
+
+
+def test_numbers_of_values_may_take_three_bytes():
+    assert_together([("a", 1), ("b", 2), ("c", 2)], [i % 3 for i in range(17_000)])
+
+
+def assert_together(rows, codes):
+    count = len(codes)
+    at, words = np.zeros(count, np.int64), tuple(f"no {i}" for i in range(count))
+    together = Rows(Table(("kind", "n", "word")[: len(rows[0])], rows), np.array(codes))
+    told = [dict(zip(together.table.names, rows[code], strict=True)) for code in codes]
+    for properties in (
+        [together, Property("i", np.arange(count), words)],
+        [Property("i", np.arange(count), words), together],
+    ):
+        got = [features for _, features in read(layer("things", [Block(at, at, properties)]))["things"]]
+        assert got == [row | {"i": word} for row, word in zip(told, words, strict=True)]
 
 
 @given(st.lists(st.integers(0, 200_000), max_size=50))
