@@ -22,7 +22,7 @@ from gis.points_bits import Ranked, Rows, Words, either, everything, only, pack
 from gis.points_cells import CELL_BITS, Clusters, Heat, Selected, clusters, heat, hexagons
 from gis.points_rows import BLOCK_ZOOM, CLOCKS, CODED, blocks, encode, fetch, in_block, micros, pack_ids, seconds
 from gis.points_table import Array, Columns, Dictionary, Layout, Recent, Segment, Snapshot, Table, pixels
-from gis.points_versions import Versions, moments
+from gis.points_versions import Stamps, Versions
 from gis.search import LIGHTS, CaseFilter
 
 FACETS: Final = (
@@ -91,7 +91,7 @@ class CaseStore:
         self._table = Table(columns, mark, _LAYOUT)
         self._masks: tuple[tuple[int, int], Recent[Mask]] = ((0, 0), Recent(_MASKS))
         self._versions = Versions.of(self.snapshot)
-        self._stamps = (self.snapshot, 0, self._versions.at(0))
+        self._stamps = (self._versions, 0, self._versions.at(0))
 
     @classmethod
     def of(cls, rows: Sequence[Any], mark: str = "") -> "CaseStore":
@@ -159,12 +159,15 @@ class CaseStore:
 
         Without a tile it changes with any case or light of the town.
         """
-        versions, second = self._versions, seconds(now)
-        snapshot = versions.snapshot
+        stamps = self._at(seconds(now))
+        return stamps.tile(*tile) if tile else f"{stamps.snapshot.mark}.{stamps.last:x}"
+
+    def _at(self, second: int) -> Stamps:
         held = self._stamps
-        if held[0] is not snapshot or held[1] != second:
-            held = self._stamps = (snapshot, second, versions.at(second))
-        return held[2].tile(*tile) if tile else f"{snapshot.mark}.{_last_change(snapshot, second):x}"
+        if held[0] is not self._versions or held[1] != second:
+            versions = self._versions
+            held = self._stamps = (versions, second, versions.at(second))
+        return held[2]
 
     def mask(self, scope: Scope, wanted: CaseFilter, now: datetime, ids: Iterable[UUID] | None = None) -> Mask:
         """The cases ``scope`` covers and ``wanted`` keeps at ``now`` (whole seconds), the same as gis.search finds.
@@ -174,8 +177,8 @@ class CaseStore:
         """
         if ids is None and wanted.named() is not None:
             raise ValueError("this filter needs the ids the database found")
-        snapshot = self.snapshot
-        second = _last_change(snapshot, seconds(now))
+        stamps = self._at(seconds(now))
+        snapshot, second = stamps.snapshot, stamps.last
         named = None if ids is None else pack_ids(ids)
         state, held = self._masks
         if state != (snapshot.version, second):
@@ -437,13 +440,3 @@ def _opened(segment: Segment, status: Dictionary) -> Words:
 
 def _marked(segment: Segment, flag: int) -> Words:
     return segment.words(("marks", flag), lambda: pack(segment["marks"] & np.uint8(flag) != 0))
-
-
-def _last_change(snapshot: Snapshot, second: int) -> int:
-    """The last moment up to ``second`` at which time alone changed a light: lights are the same ever since."""
-    latest = 0
-    for part in snapshot.parts:
-        there = moments(part.segment)
-        passed = int(np.searchsorted(there, there.dtype.type(second), "right"))  # another type would copy all of them
-        latest = max(latest, int(there[passed - 1]) if passed else 0)
-    return latest

@@ -7,7 +7,7 @@ while a case is there, for every event raises ``seq``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 import numpy as np
@@ -56,7 +56,7 @@ class Versions:
             block, last = segment.passing(("last changes", second), partial(_last_changes, segment, second))
             at = np.searchsorted(self.blocks, block.astype(np.int64))
             latest[at] = np.maximum(latest[at], last)
-        return Stamps(self.blocks, self.sums, latest)
+        return Stamps(self.snapshot, self.blocks, self.sums, latest)
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,15 @@ class Stamps:
     Also of a case that changed since its segment was made: that costs a tile more, never one too few.
     """
 
+    snapshot: Snapshot
     blocks: Rows
     sums: NDArray[np.uint64]
     latest: NDArray[np.uint64]
+
+    @cached_property
+    def last(self) -> int:
+        """The last moment up to now at which time alone changed a light anywhere; 0 for none."""
+        return int(self.latest.max(initial=0))
 
     def tile(self, z: int, x: int, y: int) -> str:
         """The version of tile z/x/y: another when a case or a light in it is another."""
@@ -109,11 +115,6 @@ def _together(blocks: Sequence[Array], sums: Sequence[Array]) -> tuple[Array, Ar
 def light_moments(segment: Segment) -> Array:
     """Ascending: a block in the upper half, a moment at which one of its lights changes in the lower."""
     return segment.derived("light moments", partial(_light_moments, segment))
-
-
-def moments(segment: Segment) -> Array:
-    """The moments at which a light changes anywhere, ascending."""
-    return segment.derived("moments", lambda: np.unique((light_moments(segment) & _LOWER).astype(np.uint32)))
 
 
 def _last_changes(segment: Segment, second: int) -> Array:

@@ -103,11 +103,16 @@ def layer(name: str, blocks: Sequence[Block]) -> bytes:
     content = (
         _field(0x0A, name.encode()),
         *(_features(block, columns, wide) for block, columns in zip(blocks, coded, strict=True)),
-        *(_field(0x1A, key.encode()) for key in keys),
+        _names(tuple(keys)),
         *table.parts,
         b"\x28" + _varint(EXTENT) + b"\x78\x02",
     )
     return b"".join((b"\x1a", _varint(sum(map(len, content))), *content))
+
+
+@lru_cache(maxsize=64)
+def _names(keys: tuple[str, ...]) -> bytes:
+    return b"".join(_field(0x1A, key.encode()) for key in keys)
 
 
 @dataclass(frozen=True)
