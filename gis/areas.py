@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 
 from gis import geometry
 from gis.db import Connection
@@ -128,15 +128,15 @@ _cached: dict[str, tuple[tuple[int, int], Areas]] = {}
 _loading = Lock()
 
 
-def areas(tx: Connection, version: tuple[int, int] | None = None) -> Areas:
+def areas(tx: Connection, version: tuple[int, int] | None = None, beside: Sequence[ColumnElement[Any]] = ()) -> Areas:
     """The areas in force today, from the process's cache; raises ``Unavailable`` when no town is loaded.
 
     One small query asks whether the areas changed: ``town.areas_version`` is raised with every change, and the row's
     ``xmin`` tells apart versions of the same number when a transaction was rolled back. ``version`` spares the query to
-    who has asked already (``gis.rulebook.in_force``).
+    who has asked already (``gis.rulebook.in_force``); ``beside`` is carried out with it, which spares another.
     """
     if version is None:
-        asked = tx.execute(select(town.c.areas_version, literal_column("xmin::text::bigint"))).first()
+        asked = tx.execute(select(town.c.areas_version, literal_column("xmin::text::bigint"), *beside)).first()
         if asked is None:
             raise Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
         version = (int(asked[0]), int(asked[1]))

@@ -20,6 +20,7 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
+    Date,
     DateTime,
     Double,
     Integer,
@@ -35,7 +36,7 @@ from sqlalchemy import case as when
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from gis.areas import areas
+from gis.areas import Areas, areas
 from gis.db import Connection, raw
 from gis.errors import ClockOff, FixRefused, FixTime, Malformed, NotCovered, NullIsland, WrongCrs
 from gis.geometry import PROBLEM, Floats, to_4490
@@ -172,16 +173,15 @@ def take(
     accepted, refused = 0, np.zeros(lon.size, np.bool_)
     if lon.size:
         days = _days(fixes.at)
-        _ensure_days(tx, days, came)
+        here = areas(tx, beside=_partitions(days, came))
         if fresh and not doubtful:
             accepted = _copy(tx, sender, fixes, lon, lat)
         else:
             accepted = _insert(tx, sender, fixes, lon, lat, refused)
         if not refused.all():
             newest = int(np.where(refused, np.iinfo(np.int64).min, fixes.at).argmax())
-            _move(tx, inspector_id, fixes, newest, float(lon[newest]), float(lat[newest]))
-        if accepted:
-            _mark(tx, inspector_id, days)
+            marked = days if accepted else []
+            _move(tx, inspector_id, fixes, newest, float(lon[newest]), float(lat[newest]), here, marked)
     if refused.any():
         fault[np.flatnonzero(new)[refused]] = _CODES.index(FixRefused.code)
         good = fault == 0
@@ -373,30 +373,57 @@ def _insert(tx: Connection, sender: _Sender, batch: Batch, lon: Floats, lat: Flo
     return sum(_insert(tx, sender, batch.part(one), lon[one], lat[one], refused[one]) for one in parts)
 
 
-def _ensure_days(tx: Connection, days: Sequence[date], now: datetime) -> None:
+def _partitions(days: Sequence[date], now: datetime) -> list[ColumnElement[Any]]:
+    """What gives the young ones of some days a partition of their own."""
     oldest = (now - OWN_PARTITION).astimezone(ZONE).date()
-    for day in days:
-        if day >= oldest:
-            tx.execute(select(func.ensure_position_partition(day)))
+    return [func.ensure_position_partition(day) for day in days if day >= oldest]
 
 
 _PLACE: Final = ("unit_grid_code", "duty_grid_code", "village_code")
-_newer = upsert(position_live)
-_MOVE = _newer.on_conflict_do_update(
+_NEWEST: Final = ("at", "lon", "lat", "accuracy_m", *_PLACE)
+_newer = upsert(position_live).values({name: bindparam(name) for name in ("inspector_id", *_NEWEST)})
+_moved = _newer.on_conflict_do_update(
     index_elements=["inspector_id"],
-    set_={name: _newer.excluded[name] for name in ("at", "lon", "lat", "accuracy_m", *_PLACE)},
+    set_={name: _newer.excluded[name] for name in _NEWEST},
     where=position_live.c["at"] < _newer.excluded["at"],
 )
+# In order of days: two batches of one person cannot wait for each other.
+_day = func.unnest(bindparam("days", type_=ARRAY(Date))).column_valued("day")
+_fresh = upsert(patrol_day).from_select(
+    ["inspector_id", "day", "stale"],
+    select(bindparam("inspector_id", type_=Uuid), _day, true()).order_by(_day),
+)
+#: Two in one statement, as every batch needs both. What is worked out of a day is out of date. What came after the day
+#: was coarsened can only be counted.
+_MOVE = _fresh.on_conflict_do_update(
+    index_elements=["inspector_id", "day"],
+    set_={
+        "stale": patrol_day.c.coarse_at.is_(None),
+        "late": patrol_day.c.late + when((patrol_day.c.coarse_at.is_(None), 0), else_=1),
+    },
+    where=~patrol_day.c.stale,
+).add_cte(_moved.cte("moved"))
 
 
-def _move(tx: Connection, inspector_id: UUID, batch: Batch, newest: int, lon: float, lat: float) -> None:
-    """Moves the live position, unless a newer fix already did."""
-    codes: tuple[str | None, ...] = (None, None, None)
+def _place(here: Areas, lon: float, lat: float) -> tuple[str | None, ...]:
     try:
-        place = areas(tx).at(lon, lat)
-        codes = (place.unit_grid_code, place.duty_grid_code, place.village_code)
+        place = here.at(lon, lat)
     except (NotCovered, *PROBLEM.values()):  # on the way to work, or just over the boundary
-        pass
+        return (None, None, None)
+    return place.unit_grid_code, place.duty_grid_code, place.village_code
+
+
+def _move(
+    tx: Connection,
+    inspector_id: UUID,
+    batch: Batch,
+    newest: int,
+    lon: float,
+    lat: float,
+    here: Areas,
+    days: Sequence[date],
+) -> None:
+    """Moves the live position, unless a newer fix already did, and marks these days to be worked out anew."""
     accuracy = float(batch.accuracy[newest])
     row = {
         "inspector_id": inspector_id,
@@ -404,26 +431,10 @@ def _move(tx: Connection, inspector_id: UUID, batch: Batch, newest: int, lon: fl
         "lon": lon,
         "lat": lat,
         "accuracy_m": None if np.isnan(accuracy) else accuracy,
-        **dict(zip(_PLACE, codes, strict=True)),
+        "days": list(days),
+        **dict(zip(_PLACE, _place(here, lon, lat), strict=True)),
     }
     tx.execute(_MOVE, row)
-
-
-_fresh = upsert(patrol_day).values(stale=true())
-#: What is worked out of a day is out of date. What came after the day was coarsened can only be counted.
-_MARK = _fresh.on_conflict_do_update(
-    index_elements=["inspector_id", "day"],
-    set_={
-        "stale": patrol_day.c.coarse_at.is_(None),
-        "late": patrol_day.c.late + when((patrol_day.c.coarse_at.is_(None), 0), else_=1),
-    },
-    where=~patrol_day.c.stale,
-)
-
-
-def _mark(tx: Connection, inspector_id: UUID, days: Sequence[date]) -> None:
-    for day in days:  # in order of days: two batches of one person cannot wait for each other
-        tx.execute(_MARK, {"inspector_id": inspector_id, "day": day})
 
 
 def _keep_aside(
