@@ -54,6 +54,12 @@ def either(n: int, sets: Iterable[Words]) -> Words:
     return union
 
 
+def has(words: Words, rows: Rows) -> Bools:
+    """Whether each of these rows is in the set."""
+    bits: Words = words[rows >> 6] >> (rows & 63).astype(np.uint64) & _ONE
+    return bits.astype(np.bool_)
+
+
 class Ranked:
     """A set of rows that can be counted over any run of rows."""
 

@@ -3,13 +3,15 @@
 Says the same order as ``gis.search.find``: newest report first, or least time left first, ties by id.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
 
 from gis.points import Mask
-from gis.points_bits import Ranked, Words
-from gis.points_rows import NO_LIMIT
+from gis.points_bits import Ranked, Rows, Words, has
+from gis.points_cells import Selected
+from gis.points_rows import NO_LIMIT, pack_ids
 from gis.points_table import Array, Segment
 from gis.search import Order
 
@@ -20,33 +22,67 @@ _SAMPLE = 64
 _COLUMN: dict[Order, str] = {"newest": "reported", "due": "next_due"}
 
 
-def first(mask: Mask, order: Order, edge: Edge | None, count: int) -> list[UUID]:
-    """The first ``count`` cases of ``mask`` after ``edge``, in order; all that are left when there are fewer."""
-    if order == "due" and (edge is None or edge[0] != NO_LIMIT):
-        # Most cases of a town are closed. Those with a running limit come first and are few.
-        found = _first(mask, order, edge, count, running=True)
-        if len(found) >= count:
-            return found
-    return _first(mask, order, edge, count, running=False)
+def first(mask: Mask, order: Order, edge: Edge | None, count: int) -> Rows:
+    """The rows over the whole snapshot of the first ``count`` cases of ``mask`` after ``edge``, in order.
+
+    All that are left when there are fewer.
+    """
+    if order == "newest":
+        return _first([(part, part.all) for part in mask.parts], order, edge, count)
+    # Most cases of a town are closed. Those with a running limit come first and are few.
+    found = np.zeros(0, np.int64)
+    if edge is None or edge[0] != NO_LIMIT:
+        running = [(part, Ranked(part.all.words & _running(part.segment))) for part in mask.parts]
+        found, edge = _first(running, order, edge, count), None
+    if len(found) == count:
+        return found
+    resting = [(part, Ranked(part.all.words & ~_running(part.segment))) for part in mask.parts]
+    return np.concatenate([found, _by_id(resting, edge[1] if edge else None, count - len(found))])
 
 
-def _first(mask: Mask, order: Order, edge: Edge | None, count: int, running: bool) -> list[UUID]:
+def ids(mask: Mask, rows: Rows) -> list[UUID]:
+    """The ids of rows over the whole snapshot."""
+    return [
+        UUID(bytes=bytes(one)) for one in mask.snapshot.take("id", rows).astype(">u8").view(np.uint8).reshape(-1, 16)
+    ]
+
+
+_Kept = Sequence[tuple[Selected, Ranked]]
+
+
+def _first(kept: _Kept, order: Order, edge: Edge | None, count: int) -> Rows:
     pieces = []
-    for part in mask.parts:
-        segment, words = part.segment, part.all.words
-        kept = Ranked(words & _running(segment)) if running else part.all
-        rows, keys = _after(segment, _early(segment, kept, order, edge, count), order, edge)
+    for part, chosen in kept:
+        segment = part.segment
+        rows, keys = _after(segment, _early(segment, chosen, order, edge, count), order, edge)
         if len(rows) < count:
-            rows, keys = _after(segment, kept.rows(0, segment.n), order, edge)
+            rows, keys = _after(segment, chosen.rows(0, segment.n), order, edge)
         if len(rows) > count:
             near = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])
             rows, keys = rows[near], keys[near]
-        pieces.append((keys, _ids(segment, rows, order)))
-    keys, ids = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
-    chosen = np.lexsort((ids[:, 1], ids[:, 0], keys))[:count]
-    ids = ids[chosen]
-    named = (~ids if order == "newest" else ids).astype(">u8")
-    return [UUID(bytes=bytes(one)) for one in named.view(np.uint8).reshape(-1, 16)]
+        pieces.append((keys, _ids(segment, rows, order), rows + part.offset))
+    keys, ties, rows = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    return rows[np.lexsort((ties[:, 1], ties[:, 0], keys))[:count]]
+
+
+def _by_id(kept: _Kept, after: UUID | None, count: int) -> Rows:
+    """The first in the order of ids: of few all are looked at, of many as many rows in that order as it takes."""
+    pieces = []
+    for part, chosen in kept:
+        segment = part.segment
+        at = int(segment.rank(pack_ids([UUID(int=after.int + 1)]))[0]) if after else 0
+        if chosen.count < _MANY:
+            rows = chosen.rows(0, segment.n)
+            rows = rows[segment.rank(segment["id"][rows]) >= at] if after else rows
+        else:
+            rows, size = np.zeros(0, np.int64), 2 * count
+            while len(rows) < count and at < segment.n:
+                some = segment.by_id[at : at + size].astype(np.int64)
+                rows = np.concatenate([rows, some[has(chosen.words, some)]])
+                at, size = at + size, 4 * size
+        pieces.append((segment["id"][rows], rows + part.offset))
+    ids, rows = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    return rows[np.lexsort((ids[:, 1], ids[:, 0]))[:count]]
 
 
 def _early(segment: Segment, kept: Ranked, order: Order, edge: Edge | None, count: int) -> Array:

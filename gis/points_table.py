@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gis import geometry
-from gis.points_bits import Ranked, Rows, Words, either, everything, nothing, only, pack
+from gis.points_bits import Ranked, Rows, Words, either, everything, has, nothing, only, pack
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
@@ -113,7 +113,7 @@ class Sparse:
 
     def at(self, rows: Rows) -> Array:
         """Its values at some rows."""
-        values = np.where(_has(self.none, rows), 0, self.most).astype(self.dtype)
+        values = np.where(has(self.none, rows), 0, self.most).astype(self.dtype)
         place = np.searchsorted(self.rows, rows.astype(self.rows.dtype))
         told = place < len(self.rows)
         told[told] = self.rows[place[told]] == rows[told]
@@ -222,7 +222,8 @@ class Segment:
         return column.rows.astype(np.int64), column.values
 
     @cached_property
-    def _by_id(self) -> NDArray[np.uint32]:
+    def by_id(self) -> NDArray[np.uint32]:
+        """The rows in the order of their ids."""
         high, low = self["id"][:, 0], self["id"][:, 1]
         order = np.argsort(high)
         ordered = high[order]
@@ -230,21 +231,26 @@ class Segment:
             order = np.lexsort((low, high))
         return order.astype(np.uint32)
 
+    def rank(self, ids: Array) -> Rows:
+        """How many ids are smaller than each of the (m, 2) ids."""
+        left, right = np.zeros(len(ids), np.int64), np.full(len(ids), self.n, np.int64)
+        if not self.n:
+            return left
+        high, low = self["id"][:, 0], self["id"][:, 1]
+        for _ in range(self.n.bit_length()):
+            middle = (left + right) >> 1
+            at = self.by_id[np.minimum(middle, self.n - 1)]
+            smaller = (left < right) & ((high[at] < ids[:, 0]) | ((high[at] == ids[:, 0]) & (low[at] < ids[:, 1])))
+            left, right = np.where(smaller, middle + 1, left), np.where(smaller, right, middle)
+        return left
+
     def find(self, ids: Array) -> Rows:
         """The row of each of the (m, 2) ids, -1 where there is none."""
-        left, right = np.zeros(len(ids), np.int64), np.full(len(ids), self.n, np.int64)
-        high, low = self["id"][:, 0], self["id"][:, 1]
-        for _ in range(max(self.n, 1).bit_length()):
-            middle = (left + right) >> 1
-            at = self._by_id[np.minimum(middle, self.n - 1)] if self.n else middle
-            smaller = (left < right) & (
-                ((high[at] < ids[:, 0]) | ((high[at] == ids[:, 0]) & (low[at] < ids[:, 1]))) if self.n else False
-            )
-            left, right = np.where(smaller, middle + 1, left), np.where(smaller, right, middle)
         if not self.n:
             return np.full(len(ids), -1, np.int64)
-        at = self._by_id[np.minimum(left, self.n - 1)].astype(np.int64)
-        same = (left < self.n) & (self["id"][at] == ids).all(axis=1)
+        rank = self.rank(ids)
+        at = self.by_id[np.minimum(rank, self.n - 1)].astype(np.int64)
+        same = (rank < self.n) & (self["id"][at] == ids).all(axis=1)
         return np.where(same, at, -1)
 
     def among(self, name: str, codes: Sequence[int]) -> Words:
@@ -385,7 +391,7 @@ class Snapshot:
         for part in self.parts:
             rows = part.segment.find(ids)
             held = rows >= 0
-            held[held] = _has(part.alive, rows[held])
+            held[held] = has(part.alive, rows[held])
             found[held] = rows[held] + part.offset
         return found
 
@@ -401,11 +407,6 @@ class Snapshot:
         found = np.empty((len(rows), *older.shape[1:]), np.result_type(older, newer))
         found[~late], found[late] = older, newer
         return found
-
-
-def _has(words: Words, rows: Rows) -> NDArray[np.bool_]:
-    bits: Words = words[rows >> 6] >> (rows & 63).astype(np.uint64) & np.uint64(1)
-    return bits.astype(np.bool_)
 
 
 class Table:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -385,11 +386,14 @@ def named(cases: Select[Any]) -> Select[Any]:
     )
 
 
-_LISTED = named(
-    select(*(c for c in case.c if c.name not in _NOT_LISTED)).where(
-        case.c.id == func.any(bindparam("ids", type_=ARRAY(Uuid)))
-    )
-)
+_LISTED = [c for c in case.c if c.name not in _NOT_LISTED]
+
+
+@lru_cache(maxsize=256)
+def _listed(scope: Scope) -> Select[Any]:
+    """The named cases of a scope, as lists show them; made once, for to build it takes longer than to run it."""
+    ids = bindparam("ids", type_=ARRAY(Uuid))
+    return named(select(*_LISTED).where(within(scope), case.c.id == func.any(ids)))
 
 
 def find(
@@ -427,11 +431,19 @@ def find(
         statement = statement.where(key > edge if order == "due" else key < edge)
     # Ids first, whole rows of the few after: a statement over every column takes longer to build than to run.
     ids = tx.execute(statement.with_only_columns(case.c.id).order_by(*sorting).limit(limit + 1)).scalars().all()
-    whole = {row.id: row for row in tx.execute(_LISTED, {"ids": ids[:limit]})}
-    rows = [whole[one] for one in ids[:limit]]
-    if len(ids) <= limit:
-        return rows, None
-    return rows, _encode(rows[-1].reported_at if order == "newest" else rows[-1].next_due_at, ids[limit - 1], order)
+    rows = listed(tx, caller, ids[:limit])
+    return rows, following(rows[-1], order) if len(ids) > limit else None
+
+
+def listed(tx: Connection, caller: Caller, ids: Sequence[UUID]) -> list[Any]:
+    """Those of the named cases that the caller may see, in this order, with the columns a list tells."""
+    whole = {row.id: row for row in tx.execute(_listed(caller.scope), {"ids": list(ids)})}
+    return [whole[one] for one in ids if one in whole]
+
+
+def following(last: Any, order: Order) -> str:
+    """The cursor of the page after the one that ends with this row."""
+    return _encode(last.reported_at if order == "newest" else last.next_due_at, last.id, order)
 
 
 def _due(moment: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -260,3 +260,21 @@ def test_a_list_right_after_a_step_shows_it_though_the_points_lag(client, login,
         found = client.get("/api/cases", params={"q": "暴露", "state": "accepted"}, headers=leader).json()["items"]
         assert [item["id"] for item in found] == [early[3]]
         assert frozen.mask(people.Scope(everything=True), CaseFilter(state=("accepted",)), datetime.now(UTC)).count == 0
+
+
+def test_a_case_that_changes_while_a_page_is_read_is_not_shown_as_what_it_was(client, login, spot, monkeypatch):
+    """Between the look at the feed and that at the rows; the page is then the database's own."""
+    acceptor, leader = login("acceptor1"), login("leader")
+    early = [client.post("/api/cases", json=a_report(spot), headers=acceptor).json()["id"] for _ in range(4)]
+    with db.transaction() as tx:
+        frozen = CaseStore.load(tx, mark=str(events.latest(tx)))
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "hub", SimpleNamespace(store=frozen))
+        patch.setattr(events, "changed", lambda *_: [])
+        query = {"state": "reported", "since": "2026-01-01", "limit": 3}
+        whole = client.get("/api/cases", params=query, headers=leader).json()
+        assert [item["id"] for item in whole["items"]] == early[:0:-1]
+        step = {"action": "accept", "payload": {}}
+        assert client.post(f"/api/cases/{early[2]}/actions", json=step, headers=acceptor).status_code == 200
+        page = client.get("/api/cases", params=query, headers=leader).json()
+        assert [item["id"] for item in page["items"]] == [early[3], early[1], early[0]]

@@ -344,7 +344,7 @@ def assert_paged(store: CaseStore, mask, rows: list[Row], page: int) -> None:
     due = sorted(rows, key=lambda r: (r.next_due_at or never, r.id))
     for order, ordered in (("newest", newest), ("due", due)):
         edge, told = None, []
-        while ids := points_order.first(mask, order, edge, page):
+        while ids := points_order.ids(mask, points_order.first(mask, order, edge, page)):
             told += ids
             last = next(row for row in rows if row.id == ids[-1])
             at = last.reported_at if order == "newest" else last.next_due_at
@@ -369,15 +369,21 @@ def test_the_first_of_very_many_are_found_by_a_sample():
     rows[7] = replace(rows[7], next_due_at=NOW - timedelta(seconds=1))
     mask = CaseStore.of(rows).mask(EVERYTHING, CaseFilter(), NOW)
     newest = sorted(rows, key=lambda r: (r.reported_at, r.id), reverse=True)
-    due = sorted((r for r in rows if r.next_due_at), key=lambda r: (r.next_due_at, r.id))
-    for begin in (0, 1, 700, 22_000, 30_000):
+    never = datetime.max.replace(tzinfo=UTC)
+    due = sorted(rows, key=lambda r: (r.next_due_at or never, r.id))
+    limited = sum(r.next_due_at is not None for r in rows)
+    for begin in (0, 1, 700, 22_000, 30_000, len(newest) - 3):
         at = newest[begin - 1]
         edge = (micros(at.reported_at), at.id) if begin else None
-        assert points_order.first(mask, "newest", edge, 10) == [row.id for row in newest[begin : begin + 10]]
-    for begin in (0, 1, 700, len(due) - 3):
-        edge = (micros(due[begin - 1].next_due_at), due[begin - 1].id) if begin else None
-        found = points_order.first(mask, "due", edge, 10)
-        assert found[: len(due) - begin] == [row.id for row in due[begin : begin + 10]]
+        found = points_order.ids(mask, points_order.first(mask, "newest", edge, 10))
+        assert found == [row.id for row in newest[begin : begin + 10]]
+    # More have no limit than are all looked at, too.
+    assert len(due) - limited > 20_000
+    for begin in (0, 1, 700, limited - 3, limited, limited + 1, limited + 700, len(due) - 3):
+        at = due[begin - 1]
+        edge = (micros(at.next_due_at) if at.next_due_at else NO_LIMIT, at.id) if begin else None
+        found = points_order.ids(mask, points_order.first(mask, "due", edge, 10))
+        assert found == [row.id for row in due[begin : begin + 10]]
 
 
 @pytest.mark.parametrize("wanted", [CaseFilter(), CaseFilter(light=("red", "yellow", "green"), severity=(1, 2))])
