@@ -453,12 +453,13 @@ def _with(held: Snapshot, rows: Columns, leave: Rows, mark: str, layout: Layout)
         alive = alive.copy()
         np.bitwise_and.at(alive, old >> 6, ~(np.uint64(1) << (old & 63).astype(np.uint64)))
     pieces: list[_Piece] = [(rows, slice(None))]
+    size = len(rows["mk"])
     if len(held.parts) == 2:
         tail = held.parts[1]
         stay = np.ones(tail.segment.n, np.bool_)
         stay[leave[leave >= tail.offset] - tail.offset] = False
         pieces.append((tail.segment.columns, np.flatnonzero(stay)))
-    size = sum(len(_plain(columns["mk"])[kept]) for columns, kept in pieces)
+        size += int(stay.sum())
     if size > max(_TAIL_MIN, min(_TAIL_MAX, base.segment.n // 8)):
         pieces.append((base.segment.columns, Ranked(alive).rows(0, base.segment.n)))
         return _snapshot(held.version + 1, mark, _merged(pieces, layout))

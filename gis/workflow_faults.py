@@ -85,10 +85,7 @@ def _check_label(drawing: Drawing, place: tuple[Part, str, int | None], raw: Map
         what = {"name": ("名称", "name"), "effect": ("作用说明", "effect")}.get(key, ("说明", key.replace("_", " ")))
         drawing.say("no_words", "error", place, key, f"{what[0]}须有中文和英文", f"The {what[1]} needs zh and en")
     elif len(label) > len(_TWO):  # a comma that YAML took for the end of the words
-        zh, en = (
-            "中英文之外还有别的词，逗号前后须用引号括起",
-            "Words beside zh and en: quote what has a comma",
-        )
+        zh, en = "中英文之外还有别的词，逗号前后须用引号括起", "Words beside zh and en: quote what has a comma"
         drawing.say("odd_words", "warning", place, key, zh, en)
 
 
