@@ -85,7 +85,7 @@ export class WallMap {
     this.over = over
     const [w, s, e, n] = town.bbox
     // Stitched screens are five times as wide as high: the whole town must still fit into their height.
-    const [dx, dy] = [(e - w) * 4, (n - s) * 0.6]
+    const [dx, dy] = [(e - w) * 4, (n - s) * 1.2]
     this.map = new MapLibreMap({
       container,
       style: wallStyle(base, options),
