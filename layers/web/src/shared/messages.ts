@@ -57,9 +57,9 @@ const common = {
   'figure.on_time_rate': ['按期率', 'On-time rate'],
   'figure.inspectors_online': ['在岗网格员', 'Inspectors online'],
   'figure.same': ['与昨日持平', 'As yesterday'],
-  'figure.change': ['较昨日 {change}', '{change} since yesterday'],
+  'figure.change': ['较昨日 {change}', '{change} vs. yesterday'],
   'figure.nothing': ['昨日无数据', 'No figure yesterday'],
-  'figure.point': [' 个百分点', ' points'],
+  'figure.point': [' 个百分点', ' pts'],
 
   'search.label': ['查地名、地址、案号或编码', 'Place, address, case or code'],
   'search.none': ['没有找到“{text}”。试试村名、路名、案号或部件编码。', 'Nothing found for “{text}”. Try a village, a road, a case number or a component code.'],
