@@ -112,6 +112,10 @@ export class WallMap {
     addSymbols(this.map)
     this.ready = new Promise((done) => this.map.once('style.load', () => done()))
     this.map.on('idle', () => this.balanceHeat())
+    // The library would wait for ever for a tile that failed after it had been there: without its worker it is asked for anew.
+    this.map.on('error', (event) => {
+      if ('tile' in event) delete (event.tile as { actor?: unknown }).actor
+    })
     this.map.on('movestart', (event) => {
       if (!('fitting' in event)) this.shown = null
     })
