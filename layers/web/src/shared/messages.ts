@@ -165,6 +165,7 @@ const common = {
   'list.back': ['返回全部案件', 'Back to all cases'],
   'list.count': ['{n} 件', '{n} cases'],
   'list.empty': ['没有符合条件的案件。去掉一个筛选，或点“清除筛选”。', 'No case fits. Remove a filter, or choose “Clear”.'],
+  'list.empty.open': ['没有在办案件。新上报的会立即出现在这里和地图上。', 'No open cases. A new report shows here and on the map at once.'],
   'list.empty.all': ['还没有案件。上报后会立即出现在这里和地图上。', 'No cases yet. A report shows here and on the map at once.'],
   'list.keys': ['↑↓ 选择　回车 打开', '↑↓ choose  Enter open'],
   'list.drawn': ['地图显示已读到的 {n} 件', 'The map shows the {n} read so far'],
