@@ -57,9 +57,11 @@ def _yes(key: str) -> Callable[[Item, str], Cell]:
     return lambda item, language: _in(("是", "yes"), language) if item[key] else ""
 
 
-def _worded(key: str, words: Mapping[Any, Words]) -> Callable[[Item, str], Cell]:
+def worded(key: str, words: Mapping[Any, Words]) -> Callable[[Item, str], Cell]:
+    """The words of a code; the code itself where it has none."""
+
     def value(item: Item, language: str) -> Cell:
-        return _in(words[item[key]], language) if item[key] in words else str(item[key])
+        return _in(words[item[key]], language) if item[key] in words else item[key]
 
     return value
 
@@ -77,7 +79,7 @@ def _time(key: str) -> Callable[[Item, str], Cell]:
 COLUMNS: Final[Mapping[str, Column]] = {
     "number": Column(("案号", "Number"), _plain("number")),
     "kind": Column(("种类", "Kind"), _plain("kind")),
-    "channel": Column(("来源", "Channel"), _worded("channel", CHANNELS)),
+    "channel": Column(("来源", "Channel"), worded("channel", CHANNELS)),
     "group": Column(("大类", "Group"), lambda item, _: item["category"]["group_name"]),
     "category": Column(("小类", "Category"), lambda item, _: item["category"]["name"]),
     "description": Column(("描述", "Description"), _plain("description")),
@@ -86,12 +88,12 @@ COLUMNS: Final[Mapping[str, Column]] = {
     "grid": Column(("单元网格", "Unit grid"), _plain("unit_grid_code")),
     "duty_grid": Column(("责任网格", "Duty grid"), _plain("duty_grid_code")),
     "department": Column(("责任部门", "Department"), _named("department")),
-    "status": Column(("状态", "Status"), _worded("status", STATUSES)),
+    "status": Column(("状态", "Status"), worded("status", STATUSES)),
     "state": Column(("环节", "State"), _told("state_name")),
-    "severity": Column(("紧急程度", "Severity"), _worded("severity", SEVERITIES)),
-    "light": Column(("时限灯", "Light"), _worded("light", LIGHTS)),
-    "handling_light": Column(("处置灯", "Handling light"), _worded("handling_light", HANDLING_LIGHTS)),
-    "stage_light": Column(("环节灯", "Stage light"), _worded("stage_light", STAGE_LIGHTS)),
+    "severity": Column(("紧急程度", "Severity"), worded("severity", SEVERITIES)),
+    "light": Column(("时限灯", "Light"), worded("light", LIGHTS)),
+    "handling_light": Column(("处置灯", "Handling light"), worded("handling_light", HANDLING_LIGHTS)),
+    "stage_light": Column(("环节灯", "Stage light"), worded("stage_light", STAGE_LIGHTS)),
     "remaining": Column(("剩余", "Time left"), _left),
     "reported": Column(("上报时间", "Reported"), _time("reported_at")),
     "due": Column(("处置时限", "Due"), _time("due_at")),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from api import case_export, downloads
 from api.access import Filtered, Throttle, Tx, allow
-from gis import db, errors, features, people, register
+from gis import db, errors, features, filter_words, people, register
 from gis.feature_sources import TYPES, source
 from gis.features import Asked, Feature
 from gis.map_layers import Layer
@@ -199,8 +199,22 @@ def _items(caller: Caller, of: Asked, now: datetime) -> Iterator[Sequence[dict[s
         yield [{**one.properties, "$": json.loads(one.geometry) if one.geometry else {}} for one in page]
 
 
+_WORDS: Mapping[str, Mapping[Any, filter_words.Words]] = {
+    "channel": filter_words.CHANNELS,
+    "handling_light": filter_words.HANDLING_LIGHTS,
+    "light": filter_words.LIGHTS,
+    "severity": filter_words.SEVERITIES,
+    "stage": filter_words.STAGES,
+    "stage_light": filter_words.STAGE_LIGHTS,
+    "status": filter_words.STATUSES,
+}
+"""Of the codes of cases: a table is read by people."""
+
+
 def _columns(of: Layer) -> list[case_export.Column]:
     def told(name: str) -> Any:
+        if of.query == "cases" and name in _WORDS:
+            return case_export.worded(name, _WORDS[name])
         return lambda item, language: cell(item[name], language)
 
     def ordinate(i: int) -> Any:

@@ -46,7 +46,7 @@ STAGE_LIGHTS: Final[Mapping[str, Words]] = {
     "red": ("环节超时", "Stage late"),
 }
 SEVERITIES: Final[Mapping[Any, Words]] = {1: ("一般", "Normal"), 2: ("较重", "Serious"), 3: ("紧急", "Urgent")}
-_STAGES: Final[Mapping[str, Words]] = {
+STAGES: Final[Mapping[str, Words]] = {
     "report": ("上报", "Report"),
     "acceptance": ("受理", "Acceptance"),
     "filing": ("立案", "Filing"),
@@ -136,7 +136,7 @@ def _names(tx: Connection, book: Rulebook, field: str, codes: Iterable[Any], lan
         "light": LIGHTS,
         "handling_light": HANDLING_LIGHTS,
         "stage_light": STAGE_LIGHTS,
-        "stage": _STAGES,
+        "stage": STAGES,
         "channel": CHANNELS,
         "severity": SEVERITIES,
     }

@@ -61,6 +61,8 @@ def parse_layer(body: Mapping[str, Any]) -> Layer:
     features = body.get("features", {})
     if unknown := sorted(features.keys() - feature_sources.TYPES.get(query, {}).keys()):
         raise errors.DefinitionBad(where=f"{code}.features", why=f"{query} has no {', '.join(unknown)}")
+    # What is stored has lost the order it was written in.
+    features = {name: features[name] for name in feature_sources.TYPES.get(query, ()) if name in features}
     told = [("name", body["name"]), *fields.items(), *features.items()]
     for where, words in [*told, *((e.get("value"), e.get("label")) for e in legend)]:
         if not isinstance(words, Mapping) or not {"zh", "en"} <= words.keys():

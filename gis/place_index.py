@@ -131,13 +131,11 @@ class PlaceIndex:
             if number not in among:
                 continue
             keys = self._keys[number]
-            of_name = slips(word, keys.name, allowed(len(word)))
-            of_sound = slips(sound, keys.soft, allowed(len(sound)))
-            least = min(
-                of_name if of_name <= allowed(len(word)) else 9, of_sound if of_sound <= allowed(len(sound)) else 9
-            )
-            if least < 9:
-                found[number] = 40 - 8 * least
+            pairs = ((word, keys.name), (word, keys.pinyin), (sound, keys.soft))
+            counted = [(slips(typed, text, allowed(len(typed))), allowed(len(typed))) for typed, text in pairs]
+            likely = [many for many, most in counted if many <= most]
+            if likely:
+                found[number] = 40 - 8 * min(likely)
         return found
 
 

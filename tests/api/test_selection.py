@@ -167,6 +167,8 @@ def test_each_file_holds_the_selection(client, login, database, cases, tmp_path,
     book = openpyxl.load_workbook(io.BytesIO(take("xlsx", layer="cases", geometry=area).read_bytes()))
     assert book.sheetnames == ["案件", "说明"]
     head, *lines = book["案件"].iter_rows(values_only=True)
+    assert head[:5] == ("案号", "案件类型", "来源", "类别代码", "小类")
+    assert {line[head.index("环节")] for line in lines} == {"上报"}
     places = sorted((line[head.index("经度")], line[head.index("纬度")]) for line in lines)
     assert places == [pytest.approx(place) for place in sorted(expected.values())]
     assert str(len(expected)) in {str(cell) for line in book["说明"].iter_rows(values_only=True) for cell in line}

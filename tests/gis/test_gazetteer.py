@@ -47,6 +47,7 @@ def found(typed: str) -> list[str]:
         ("仁禾中学", "仁和中学"),
         ("望泉寺化园", "望泉寺花园A座"),
         ("wangquansihauyuan", "望泉寺花园A座"),  # two letters swapped
+        ("shigezhaung", "石各庄小卖部"),  # swapped within a sound
         ("石各庄 村委", "石各庄村委会"),
         ("裕民路14号", "河南村口"),
         ("yml", "裕民路临河路口站"),

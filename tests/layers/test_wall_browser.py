@@ -179,6 +179,31 @@ def test_a_restart_of_the_service_shows_and_what_was_missed_comes(wall: Wall, to
     wall.wait_for(before + 1)
 
 
+def test_a_wall_that_was_refused_comes_back_by_itself(wall: Wall, town: Town) -> None:
+    component = town.ask("leader", "GET", "/api/components?limit=1")["items"][0]
+    figure = wall.page.locator("[data-figure=open]")
+    wall.page.route("**/api/divisions", lambda route: route.fulfill(status=500))
+    wall.page.goto(f"{town.url}/wall")
+    expect(wall.page.get_by_text("http_500").first).to_be_visible()
+    wall.page.unroute("**/api/divisions")
+    before = wall.listed()
+    wall.wait_for(before)
+
+    # What was read stays in sight, and a tile that failed is asked for anew.
+    for path in ("**/tiles/cases/**", "**/api/figures*"):
+        wall.page.route(path, lambda route: route.fulfill(status=500))
+    town.report(component, "服务出错时上报")
+    expect(wall.page.locator("header").get_by_role("alert")).to_contain_text("http_500")
+    expect(figure).to_be_visible()
+    wall.page.wait_for_function(f"() => ({ON_MAP})() === 0")
+    for path in ("**/tiles/cases/**", "**/api/figures*"):
+        wall.page.unroute(path)
+    town.report(component, "恢复后上报")
+    wall.wait_for(before + 2)
+    expect(wall.page.locator("header").get_by_role("alert")).to_have_count(0)
+    expect(figure).to_be_visible()
+
+
 def test_the_list_is_flown_through_by_keyboard(wall: Wall, town: Town) -> None:
     wall.open()
     second = town.ask("leader", "GET", "/api/cases?status=open&limit=2")["items"][1]

@@ -63,7 +63,8 @@ export function listen(filterQuery: Readonly<Ref<string>>, to: Listener = {}): (
       connected.value = true
       failures = 0
       if (missed) changed()
-      missed = false
+      // Opened once more it was broken off between: what failed meanwhile is read again.
+      missed = true
     }
     stream.onerror = () => {
       connected.value = false

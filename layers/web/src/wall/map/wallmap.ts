@@ -85,7 +85,7 @@ export class WallMap {
     this.over = over
     const [w, s, e, n] = town.bbox
     // Stitched screens are five times as wide as high: the whole town must still fit into their height.
-    const [dx, dy] = [(e - w) * 4, (n - s) * 0.6]
+    const [dx, dy] = [(e - w) * 4, (n - s) * 1.2]
     this.map = new MapLibreMap({
       container,
       style: wallStyle(base, options),
@@ -112,6 +112,10 @@ export class WallMap {
     addSymbols(this.map)
     this.ready = new Promise((done) => this.map.once('style.load', () => done()))
     this.map.on('idle', () => this.balanceHeat())
+    // The library would wait for ever for a tile that failed after it had been there: without its worker it is asked for anew.
+    this.map.on('error', (event) => {
+      if ('tile' in event) delete (event.tile as { actor?: unknown }).actor
+    })
     this.map.on('movestart', (event) => {
       if (!('fitting' in event)) this.shown = null
     })

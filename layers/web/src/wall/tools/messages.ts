@@ -118,8 +118,8 @@ export const mapTools = {
 
   'print.title': ['标题', 'Title'],
   'print.paper': ['纸张', 'Paper'],
-  'print.landscape': ['横向', 'landscape'],
-  'print.portrait': ['纵向', 'portrait'],
+  'print.landscape': ['横向', 'Landscape'],
+  'print.portrait': ['纵向', 'Portrait'],
   'print.pdf': ['下载 PDF', 'Download PDF'],
   'print.png': ['下载 PNG', 'Download PNG'],
   'print.busy': ['正在出图…', 'Drawing…'],
