@@ -204,6 +204,18 @@ def test_a_wall_that_was_refused_comes_back_by_itself(wall: Wall, town: Town) ->
     expect(figure).to_be_visible()
 
 
+def test_who_sees_no_cases_is_told_so_and_led_to_the_desk(browser: Browser, town: Town) -> None:
+    context = browser.new_context()
+    assert context.request.post(f"{town.url}/api/login", data={"username": "admin", "password": PASSWORD}).ok
+    page, streams = context.new_page(), []
+    page.on("request", lambda request: "/api/stream" in request.url and streams.append(request.url))
+    page.goto(f"{town.url}/wall")
+    page.get_by_role("link", name="去工作台").click()
+    expect(page).to_have_url(re.compile("/desk"))
+    assert streams == []
+    context.close()
+
+
 def test_the_list_is_flown_through_by_keyboard(wall: Wall, town: Town) -> None:
     wall.open()
     second = town.ask("leader", "GET", "/api/cases?status=open&limit=2")["items"][1]

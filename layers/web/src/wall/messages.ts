@@ -1,5 +1,7 @@
 /** Strings of the wall's frame, scenes and of driving it, [中文, English]. */
 export const wall = {
+  'wall.closed': ['这个账号看不到案件，大屏没有可显示的内容。', 'This account sees no cases: there is nothing to show on the wall.'],
+  'wall.to_desk': ['去工作台', 'To the desk'],
   'wall.tools': ['地图工具', 'Map tools'],
   'wall.scenes': ['场景', 'Scenes'],
   'wall.foot': ['场景与提醒', 'Scenes and alerts'],
