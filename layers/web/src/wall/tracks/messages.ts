@@ -58,6 +58,8 @@ export const track = {
   'replay.find': ['查姓名', 'Find a name'],
   'replay.sent': ['选有记录的', 'Those with a track'],
   'replay.noPeople': ['没有可选的人', 'Nobody to choose'],
+  'replay.order': ['结束时间要晚于开始时间', 'It must end after it begins'],
+  'replay.needsWhy': ['看人的轨迹，先选事由', 'To look at tracks, choose a reason first'],
   'replay.start': ['开始回放', 'Replay'],
   'replay.change': ['换时段或人员', 'Other span or people'],
   'replay.play': ['播放', 'Play'],
