@@ -3,6 +3,7 @@
 Redis only executes: what must not be lost is in the database before a job is queued, and is queued again from there.
 """
 
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -11,10 +12,12 @@ from redis.exceptions import RedisError
 from rq import Queue
 from rq.registry import StartedJobRegistry
 
-from gis import db, errors, import_runs
+from gis import census_drafts, db, errors, import_runs
 from gis.settings import settings
 
 QUEUE = "wangge"
+UNNOTED = 3600
+"""Seconds after which a file of an upload that no draft and no import names is one that was broken off."""
 
 
 def _queue() -> Queue:
@@ -59,4 +62,19 @@ def requeue() -> int:
             _put(queue, run_id)
     except (errors.Unavailable, RedisError):
         return 0
+    return len(lost)
+
+
+def sweep() -> int:
+    """Delete the uploads of a process that was killed between its file and its transaction; returns how many."""
+    home = settings().home
+    late = time.time() - UNNOTED
+    files = [one for name in ("surveys", "uploads") for one in (home / name).glob("*") if one.stat().st_mtime < late]
+    if not files:
+        return 0
+    with db.transaction() as tx:
+        wanted = {Path(path).name for path in (*census_drafts.paths(tx), *import_runs.paths(tx))}
+    lost = [one for one in files if one.name not in wanted]
+    for one in lost:
+        one.unlink(missing_ok=True)
     return len(lost)

@@ -55,7 +55,7 @@ def patrolled() -> int:
 
 
 def forget() -> None:
-    """Make tracks coarse, and drop them, whose time by the track rule is over."""
+    """Make tracks coarse, and drop them, whose time by the track rule is over; drop files nobody has any more."""
     with db.transaction() as tx:
         more = patrol.coarsen(tx)
     while more:
@@ -63,6 +63,7 @@ def forget() -> None:
             more = patrol.coarsen(tx)
     with db.transaction() as tx:
         patrol.drop(tx)
+    background.sweep()
 
 
 def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:

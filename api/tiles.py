@@ -173,8 +173,11 @@ class Tiles:
         given = {name: value for name, value in scope["headers"] if name in _READ}
         layers, shapes = await self._about.get()
         layer = layers.get(wanted.layer)
-        if layer is None or layer.query not in map_layers.DRAWN:
+        if layer is None:
             raise errors.NotFound(layer=wanted.layer)
+        if layer.query not in map_layers.DRAWN:
+            zh, en = "这个图层没有瓦片，请从 /ogc 读取", "This layer has no tiles: read it at /ogc"
+            raise errors.NotFound(zh, en, layer=wanted.layer)
         if layer.query in map_shapes.LAYERS:
             wanted = _parse(scope["path"], b"")  # the same under every filter: made and kept once
         known = await self._caller(given, layer)

@@ -319,6 +319,12 @@ def withdraw(tx: Connection, caller: Caller, draft_id: UUID, note: str) -> str:
     return str(row.path)
 
 
+def paths(tx: Connection) -> list[str]:
+    """The files of the drafts that have not ended."""
+    ended = census_draft.c.state.in_(("published", "withdrawn"))
+    return list(tx.execute(select(census_draft.c.path).where(~ended)).scalars())
+
+
 def end(tx: Connection, caller: Caller, draft_id: UUID, state: str, note: str, survey: UUID | None = None) -> None:
     """Note how a draft ended."""
     tx.execute(

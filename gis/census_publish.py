@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import numpy as np
 import shapely
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import insert, select, text, update
 
 from gis import census_drafts, components, errors, geometry, quarantine
 from gis.areas import areas
@@ -20,7 +20,7 @@ from gis.census_diff import KINDS, reach_m
 from gis.db import Connection
 from gis.import_ground import ground
 from gis.people import Caller
-from gis.tables import census_difference, census_row, component, component_version, import_run, survey
+from gis.tables import census_difference, census_row, component, import_run, survey
 
 _SAID = (
     *("catalogue", "category_code", "name", "state", "competent_unit", "owner_unit", "maintenance_unit"),
@@ -242,11 +242,31 @@ def surveys(tx: Connection, limit: int = 50) -> list[dict[str, Any]]:
     return [dict(row) for row in tx.execute(statement).mappings()]
 
 
+_TAKEN_BACK = """
+    with void as (select reverts as id from survey where reverts is not null
+                  union select id from survey where reverts is not null),
+    touched as (select code from component where survey_id = :survey and case_id is null
+                union select code from component_version where survey_id = :survey and case_id is null),
+    story as (select code, version, survey_id, case_id from component join touched using (code)
+              union all select code, version, survey_id, case_id from component_version join touched using (code)),
+    -- A change of grids makes a version, too, of the same survey.
+    lasting as (select * from story where case_id is not null or survey_id not in (select id from void))
+    select c.code, c.version, last.survey_id = :survey and last.case_id is null as mine,
+           (select max(version) from lasting where lasting.code = c.code
+            and (survey_id <> :survey or case_id is not null)) as before
+    from component c join touched using (code)
+    join lateral (select * from lasting where lasting.code = c.code order by version desc limit 1) last on true
+    order by c.code
+"""
+"""Every component a survey wrote: whether it is still as that left it, and the version that holds without it."""
+
+
 def revert(tx: Connection, caller: Caller, survey_id: UUID, note: str) -> dict[str, Any]:
     """Publish again what a survey replaced: {survey, restored, removed, kept}.
 
-    Every component whose newest version the survey brought gets the version before as a new one; what the survey added
-    becomes removed. ``kept`` were changed since and stay as they are. Raises ``NotFound``, ``NotRevertible``.
+    Every component that is as the survey left it gets the version before as a new one; what the survey added becomes
+    removed. What was published and taken back meanwhile counts for nothing. ``kept`` were changed since and stay as
+    they are. Raises ``NotFound``, ``NotRevertible``.
     """
     tx.execute(text("set local statement_timeout = 0"))
     components.hold_codes(tx)
@@ -255,7 +275,11 @@ def revert(tx: Connection, caller: Caller, survey_id: UUID, note: str) -> dict[s
         raise errors.NotFound(id=str(survey_id))
     if not before.made_by or before.reverts is not None:
         raise errors.NotRevertible("只有从草稿发布的普查可以撤回", "Only what was published from a draft is taken back")
+    if tx.execute(select(survey.c.id).where(survey.c.reverts == survey_id)).first() is not None:
+        raise errors.NotRevertible("这次发布已经撤回", "This publication was taken back already")
     new = uuid4()
+    told = tx.execute(text(_TAKEN_BACK), {"survey": survey_id}).all()
+    mine = [row for row in told if row.mine]
     tx.execute(
         insert(survey).values(
             id=new,
@@ -268,25 +292,34 @@ def revert(tx: Connection, caller: Caller, survey_id: UUID, note: str) -> dict[s
             reverts=survey_id,
         )
     )
-    mine = (component.c.survey_id == survey_id) & component.c.case_id.is_(None)
     restored_names = ", ".join(f"{name} = v.{name}" for name in (*_SAID, *_PLACED, "properties", "source_code"))
-    params = {"survey": survey_id, "new": new}
+    earlier = [row for row in mine if row.before is not None]
+    # A change case may be closed in between: of what it changed the version is no longer the one read.
     restored = tx.execute(
         text(
-            # Not simply the version before: a change of grids makes a version, too, of the same survey.
             f"update component c set {restored_names}, survey_id = :new, case_id = v.case_id"
-            " from component_version v where c.survey_id = :survey and c.case_id is null and v.code = c.code"
-            " and v.version = (select max(w.version) from component_version w where w.code = c.code"
-            " and (w.survey_id <> :survey or w.case_id is not null))"
+            " from unnest(cast(:codes as text[]), cast(:versions as int[]), cast(:befores as int[]))"
+            " given (code, version, before) join component_version v on v.code = given.code and v.version = before"
+            " where c.code = given.code and c.version = given.version"
         ),
-        params,
+        {
+            "new": new,
+            "codes": [row.code for row in earlier],
+            "versions": [row.version for row in earlier],
+            "befores": [row.before for row in earlier],
+        },
     ).rowcount
-    removed = tx.execute(update(component).where(mine).values(state="removed", survey_id=new)).rowcount
+    added = [(row.code, row.version) for row in mine if row.before is None]
+    removed = tx.execute(
+        text(
+            "update component c set state = 'removed', survey_id = :new, case_id = null"
+            " from unnest(cast(:codes as text[]), cast(:versions as int[])) given (code, version)"
+            " where c.code = given.code and c.version = given.version"
+        ),
+        {"new": new, "codes": [code for code, _ in added], "versions": [version for _, version in added]},
+    ).rowcount
     _relocate(tx, new)
-    later = select(func.count(component_version.c.code.distinct())).where(
-        component_version.c.survey_id == survey_id, component_version.c.case_id.is_(None)
-    )
-    kept = int(tx.execute(later).scalar_one()) - restored - removed
+    kept = len(told) - restored - removed
     if not restored and not removed:
         raise errors.NotRevertible(kept=kept)
     counts = {"restored": restored, "removed": removed, "kept": kept}

@@ -396,8 +396,9 @@ def refuse_elsewhere(x: Floats, y: Floats, crs: str, bounds: Bounds, file: str) 
             hint_zh = f"，数据中部在 {place}，距本镇中心 {told['away_km']:,.0f} 公里"
             hint_en = f"; its middle is at {place}, {told['away_km']:,.0f} km from the middle of the town"
         raise errors.ImportRefused(
-            zh=f"导入被整体拒绝：{located} 条中有 {outside} 条不在本镇范围内（声明坐标系 {crs}）{hint_zh}",
-            en=f"The import was refused as a whole: outside the town: {outside} of {located} (declared {crs}){hint_en}",
+            zh=f"导入被整体拒绝：{located:,} 条中有 {outside:,} 条不在本镇范围内（声明坐标系 {crs}）{hint_zh}",
+            en=f"The import was refused as a whole: outside the town: {outside:,} of {located:,}"
+            f" (declared {crs}){hint_en}",
             reason=problem.code,
             file=file,
             declared=crs,

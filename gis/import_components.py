@@ -184,9 +184,9 @@ def _fields(
             else np.full(len(source), "", dtype=object)
         )
         named = (units != "") & (units != None)  # noqa: E711 — element-wise
-        problems.add(
-            named & ~np.isin(units.astype(str), list(town.departments)), errors.DepartmentUnknown, units, key, key, key
-        )
+        label = "、".join(rule.columns) if rule else key
+        nobody = named & ~np.isin(units.astype(str), list(town.departments))
+        problems.add(nobody, errors.DepartmentUnknown, units, label, label, key)
         answer[key] = units
     late = ~in_order(answer["surveyed_on"], answer["changed_on"])
     if late.any():

@@ -113,6 +113,12 @@ def give_up(tx: Connection) -> list[str]:
     return [path for path in tx.execute(broken.returning(import_run.c.path)).scalars() if path]
 
 
+def paths(tx: Connection) -> list[str]:
+    """The files of the imports that have not ended."""
+    going = import_run.c.state.in_(("queued", "running"))
+    return list(tx.execute(select(import_run.c.path).where(going, import_run.c.path != "")).scalars())
+
+
 def get_run(tx: Connection, run_id: UUID) -> dict[str, Any]:
     """How an import stands: ``{id, kind, file, state, counts, errors, started_by, started_at, heartbeat, ended_at}``.
 

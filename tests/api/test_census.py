@@ -3,10 +3,13 @@
 import csv
 import hashlib
 import io
+import os
+from uuid import uuid4
 
 import mapbox_vector_tile
 from PIL import Image
 
+from api import background
 from gis import geometry
 from gis.settings import settings
 
@@ -235,3 +238,17 @@ def test_a_component_gets_photos_of_its_own(client, login):
     image = client.get(f"/api/components/{code}/photos/{digest}", headers=login("inspector001"))
     assert (image.headers["content-type"], image.content) == ("image/png", picture.getvalue())
     assert client.get(f"/api/components/{code}/photos/{'0' * 64}", headers=headers).status_code == 404
+
+
+def test_a_file_whose_process_was_killed_is_swept_away(client, login):
+    headers = login("census")
+    send(client, headers, survey(client, headers))
+    folder = settings().home / "surveys"
+    (kept,) = folder.glob("*")
+    lost = folder / f"{uuid4()}.csv"
+    lost.write_text("half of a survey")
+    assert background.sweep() == 0, "it may be one that is being noted just now"
+    for one in (kept, lost):
+        os.utime(one, (0, 0))
+    assert background.sweep() == 1
+    assert list(folder.glob("*")) == [kept]

@@ -546,6 +546,41 @@ def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: An
         assert stale.value.detail["codes"] == [rows[6]["code"]]
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_publications_upon_one_another_are_taken_back_in_either_order(
+    database: Any, tmp_path: Path, newest_first: bool
+) -> None:
+    published = []
+    with transaction(database.engine) as tx:
+        rows = census(tx, number=30)
+        of = rows[3]["code"]
+        state = tx.execute(select(component.c.state).where(component.c.code == of)).scalar_one()
+    for number, said in enumerate(("破损", "丢失")):
+        with transaction(database.engine) as tx:
+            said_of = mapped(more=CODED.replace("破损: damaged", "破损: damaged, 丢失: lost"))
+            draft = Draft(tx, tmp_path / f"{number}.csv", [rows[3] | {"state": said}], said_of)
+            census_drafts.change(tx, draft.id, None, "none")
+            draft.check()
+            draft.pass_acceptance()
+        with transaction(database.engine) as tx:
+            published.append(draft_at(tx, draft).publish()["survey"])
+
+    def taken_back(which: Any) -> tuple[Any, ...]:
+        with transaction(database.engine) as tx:
+            back = census_publish.revert(tx, CLERK, which, "发错了")
+        with transaction(database.engine) as tx:
+            now = tx.execute(select(component.c.state).where(component.c.code == of)).scalar_one()
+        return back["restored"], back["kept"], now
+
+    if newest_first:
+        assert taken_back(published[1]) == (1, 0, "damaged")
+        assert taken_back(published[0]) == (1, 0, state)
+    else:
+        with pytest.raises(errors.NotRevertible), transaction(database.engine) as tx:
+            census_publish.revert(tx, CLERK, published[0], "发错了")
+        assert taken_back(published[1]) == (1, 0, "damaged")
+
+
 BY_PLACE = """
 kind: components
 source: third-survey

@@ -8,6 +8,7 @@ export function nameIn(field: string, value: unknown): string {
   if (field === 'village_code') return nameOf('village', code) === code ? '' : nameOf('village', code)
   if (field === 'state') return word('componentState', code)
   if (field === 'accuracy_class') return word('census.accuracy', code)
+  if (typeof value === 'boolean') return word('fact', code)
   return field.endsWith('_unit') ? (departments.value.find((one) => one.code === code)?.name ?? '') : ''
 }
 

@@ -204,6 +204,11 @@ export class PlainMap {
     )
   }
 
+  /** Whether a place can be brought into view. */
+  holds(at: LonLat): boolean {
+    return this.map.getMaxBounds()?.contains(at) ?? true
+  }
+
   fit(corners: readonly LonLat[]): void {
     const around = new LngLatBounds()
     for (const corner of corners) around.extend(corner)
