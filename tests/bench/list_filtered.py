@@ -12,7 +12,7 @@ from sqlalchemy import text
 from gis import db
 from gis.tables import case
 from tests.bench import points_data, service
-from tests.bench.harness import Bench, Figure, at_least
+from tests.bench.harness import Bench, Figure, at_least, settle
 
 NAME = "list_filtered"
 CASES, LISTS, CONNECTIONS = 1_000_000, 2000, 4
@@ -42,8 +42,7 @@ def run(bench: Bench) -> Iterable[Figure]:
             tx.execute(text(_CLOCKS))
             for index in case.indexes:
                 index.create(tx)
-        with db.transaction(engine) as tx:
-            tx.execute(text('analyze "case"'))
+        settle(engine)
         url = engine.url.render_as_string(hide_password=False).replace("+psycopg", "")
         with service.running(url) as address:
             tokens = [service.token(address, name) for name in PEOPLE]
