@@ -84,6 +84,13 @@ def test_a_survey_is_brought_into_the_census(town: Town, page: Page, tmp_path: P
     work(town)
     groups = page.get_by_test_id("groups")
     expect(groups.locator("[data-code=department_unknown]")).to_contain_text("错误")
+    # A finding is shown where it is.
+    page.get_by_test_id("findings").locator("tbody tr").first.click()
+    page.wait_for_function(
+        "([lon, lat]) => { const map = window.wanggeCensusMap, at = map?.getCenter();"
+        " return at && map.getZoom() > 17 && Math.hypot(at.lng - lon, at.lat - lat) < 1e-6 }",
+        arg=rows[2]["at"],
+    )
     assert axe_faults(page) == []
     for code in ("department_unknown", "component_duplicate"):
         groups.locator(f"[data-code={code}]").get_by_test_id("accept").click()

@@ -619,6 +619,7 @@ def test_a_track_is_looked_at_and_replayed_with_its_gap(browser: Browser, town: 
 
     page.goto(f"{town.url}/wall?tool=coverage")
     expect(page.get_by_test_id("coverage").locator("ol li").first).to_be_visible()
+    assert page.evaluate("() => window.wanggeMap.getLayoutProperty('coverage-grids', 'visibility')") == "visible"
     assert axe_faults(page) == []
     assert faults == []
     context.close()

@@ -71,13 +71,16 @@ export const clusterText = (chinese: boolean): Expression =>
     : ['case', ['>=', N, 10_000], ['concat', ['to-string', ['round', ['/', N, 1000]]], 'k'], ['to-string', N]]
 
 const state: Expression = ['feature-state', 'value']
-/** Brightness by the area's number relative to the largest; areas without a number stay clear. */
-const rampColour: Expression = [
+const ramp = (share: Expression): Expression => [
   'interpolate',
   ['linear'],
-  ['coalesce', state, 0],
+  ['coalesce', share, 0],
   ...RAMP.flatMap((colour, i) => [i / (RAMP.length - 1), colour]),
 ] as Expression
+/** Brightness by the area's number relative to the largest; areas without a number stay clear. */
+const rampColour = ramp(state)
+/** The share of a unit grid that was seen; none where that is not known. */
+const seen: Expression = ['feature-state', 'seen']
 const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.5 * opacity, 0]
 
 const empty: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] }
@@ -167,6 +170,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
   const layers: LayerSpecification[] = [
     { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
+    { id: 'coverage-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-color': ramp(seen), 'fill-opacity': ['case', ['==', seen, null], 0, 0.75] } },
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
       'heatmap-weight': N,
       'heatmap-intensity': heatIntensity(10),

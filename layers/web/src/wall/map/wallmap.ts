@@ -62,6 +62,7 @@ export class WallMap {
   private readonly over: () => Rect[]
   /** What was brought into view last and how, for as long as nobody moves the map. */
   private shown: { box: Box; padding: PaddingOptions } | null = null
+  private covered: ReadonlyMap<string, number> | null = null
   private readonly people = new Map<string, Position>()
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
@@ -245,6 +246,16 @@ export class WallMap {
     const target = areas === 'villages' ? { source: 'wall-villages' } : { source: 'wall-unit-grids', sourceLayer: 'unit_grids' }
     this.map.removeFeatureState(target)
     for (const [id, value] of shares) this.map.setFeatureState({ ...target, id }, { value })
+    if (areas === 'unit-grids') this.cover(this.covered)
+  }
+
+  /** Colours unit grids by the share of them that was seen, over the figures; null takes that away. */
+  cover(shares: ReadonlyMap<string, number> | null): void {
+    const target = { source: 'wall-unit-grids', sourceLayer: 'unit_grids' }
+    for (const id of this.covered?.keys() ?? []) this.map.removeFeatureState({ ...target, id }, 'seen')
+    this.covered = shares
+    for (const [id, seen] of shares ?? []) this.map.setFeatureState({ ...target, id }, { seen })
+    this.map.setLayoutProperty('coverage-grids', 'visibility', shares ? 'visible' : 'none')
   }
 
   /** Draws everyone anew: the starting point of the moves that follow. */

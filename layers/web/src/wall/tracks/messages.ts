@@ -88,6 +88,7 @@ export const track = {
   'coverage.state.seen': ['仅邻区看到', 'Seen from outside'],
   'coverage.state.unvisited': ['未到', 'Not visited'],
   'coverage.state.unknown': ['不明', 'Unknown'],
+  'coverage.map': ['地图上越亮，看到的可走区越多；不明的不着色。', 'On the map: the brighter, the more of the walkable ground was seen; unknown has no colour.'],
   'coverage.unknownNote': ['不明：责任人这段时间的记录太少，不能算未到。', 'Unknown: too little is recorded of its people to call it not visited.'],
   'coverage.never': ['从未', 'Never'],
   'coverage.last': ['上次 {time}', 'Last {time}'],
