@@ -310,7 +310,7 @@ def test_real_files_are_refused_whole_by_renhe(here: Connection, file: str, kind
     detail = refused.value.detail
     assert detail["reason"] == "outside_town"
     assert detail["outside"] == detail["located"] > 3000
-    assert f"outside the town: {detail['located']} of {detail['located']}" in refused.value.title_en
+    assert f"outside the town: {detail['located']:,} of {detail['located']:,}" in refused.value.title_en
     assert registered(here) == 0
 
 
