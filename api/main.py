@@ -61,9 +61,10 @@ from gis import errors, schema
 from gis.settings import ROOT, settings
 
 log = structlog.get_logger("api")
-# The fixed paths of `desk` below /api/cases come before the one with an id.
+# They are tried one after the other: what is asked most stands first. The fixed paths of `desk` below /api/cases come
+# before the one with an id.
 _ROUTES = (
-    *(access, desk, cases, case_page, places, statistics, tracks, imports, operations, quarantine, live, maps, tiles),
+    *(tracks, desk, cases, access, case_page, places, statistics, imports, operations, quarantine, live, maps, tiles),
     *(selection, ogc),
     *(definitions, duty_lists, filing_standards, shifts, centre, reports, board, devices, intake, workflows, public),
     *(basemaps, map_tokens, map_tools, sketches, panoramas),

@@ -1,7 +1,11 @@
 """Routes of positions: batches in, live positions out."""
 
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -15,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access import Gate, Tx, allow
 from gis import db, errors, geometry, track_intake, tracks
 from gis.people import Caller
-from gis.track_intake import Batch, Fix
+from gis.track_intake import Ack, Batch, Fix, Judged, Sent
 
 router = APIRouter(tags=["tracks"])
 MOST = 500
@@ -62,17 +66,63 @@ def _take(body: bytes, inspector_id: UUID, came: datetime) -> dict[str, Any]:
         device, crs, batch, sent_at = _quickly(body)
     except _NotPlain:
         device, crs, batch, sent_at = _thoroughly(body)
-    taken = (inspector_id, device, crs, batch, came, sent_at)
-    try:
+    found = track_intake.judge(Sent(inspector_id, device, crs, batch, came, sent_at))
+    ack = None if found.sent.doubtful else _turns.take(found)
+    if ack is None:
         try:
             with db.transaction() as tx:
-                ack = track_intake.take(tx, *taken, fresh=True)
-        except track_intake.NotPlain:
-            with db.transaction() as tx:
-                ack = track_intake.take(tx, *taken, fresh=False)
-    except errors.StaleCase as lost:  # a lock, a race: no case was in it, and the phone only has to send again
-        raise errors.Unavailable(zh="服务繁忙，请稍后再试", en="The service is busy; try again") from lost
+                ack = track_intake.take(tx, found.sent)
+        except errors.StaleCase as lost:  # a lock, a race: no case was in it, and the phone only has to send again
+            raise errors.Unavailable(zh="服务繁忙，请稍后再试", en="The service is busy; try again") from lost
     return ack._asdict()
+
+
+class _Turns:
+    """Batches that come while another is written are written together, in one transaction: half the work for each.
+
+    One thread writes for all that wait. What goes wrong with it is nobody's in particular, so each then writes alone.
+    """
+
+    #: A turn takes so many batches: what came last must not wait for ever.
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._turn, self._lock = Lock(), Lock()
+        self._waiting: list[tuple[Judged, Future[Ack | None]]] = []
+
+    def take(self, found: Judged) -> Ack | None:
+        """The receipt of a batch after the commit, or None where it has to be taken in alone."""
+        mine: Future[Ack | None] = Future()
+        with self._lock:
+            self._waiting.append((found, mine))
+        while not (mine.running() or mine.done()):
+            self._write_for(mine)
+        return mine.result()
+
+    def _write_for(self, mine: Future[Ack | None]) -> None:
+        """Takes a turn, unless the batch that is waited for has become part of another's meanwhile."""
+        now: list[tuple[Judged, Future[Ack | None]]] = []
+        acks: Sequence[Ack | None] = []
+        try:
+            # Whatever goes wrong: whose it is shows when each goes alone.
+            with suppress(Exception):
+                with ExitStack() as ending, self._turn:
+                    if mine.running() or mine.done():
+                        return
+                    with self._lock:
+                        now, self._waiting = self._waiting[: self.MOST], self._waiting[self.MOST :]
+                    for _, waits in now:
+                        waits.set_running_or_notify_cancel()
+                    tx = ending.enter_context(db.transaction())
+                    taken = track_intake.take_new(tx, [found for found, _ in now])
+                    # The commit waits for the disk, the next turn need not.
+                acks = taken
+        finally:
+            for (_, waits), ack in zip(now, acks or [None] * len(now), strict=True):
+                waits.set_result(ack)
+
+
+_turns = _Turns()
 
 
 def _quickly(body: bytes) -> tuple[str, str, Batch, datetime | None]:

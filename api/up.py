@@ -253,7 +253,7 @@ def _run(home: Home, console: Console) -> None:
         private = _start_servers(home, stack, console)
         _have_town(console)
         # The pages first: what works behind them takes as long again to start.
-        children = [_start_child(home, stack, "api")]
+        children = [_start_child(home, stack, "api", n) for n in range(1, settings().web_workers + 1)]
         _await_ready(children[0], console)
         behind = ("worker", "relay", *(["simulator"] if settings().demo else []))
         children += [_start_child(home, stack, name) for name in behind]
@@ -313,22 +313,14 @@ def _have_town(console: Console) -> None:
     complete_past(console)
 
 
-def _start_child(home: Home, stack: ExitStack, name: str) -> Child:
+def _start_child(home: Home, stack: ExitStack, name: str, number: int = 1) -> Child:
     """One of the service's processes, with a log of its own; the log of the run before is kept beside it."""
-    here = settings()
-    commands = {
-        "api": [
-            *("uvicorn", "api.main:app", "--host", here.host, "--port", str(here.port)),
-            *("--workers", str(here.web_workers), "--no-access-log", "--timeout-graceful-shutdown", "3"),
-        ],
-        "worker": ["api.jobs"],
-        "relay": ["api.relay"],
-        "simulator": ["api.simulate"],
-    }
-    log = home.logs / f"{name}.log"
+    modules = {"api": "api.serve", "worker": "api.jobs", "relay": "api.relay", "simulator": "api.simulate"}
+    title = name if number == 1 else f"{name}-{number}"
+    log = home.logs / f"{title}.log"
     if log.exists():
         log.replace(log.with_suffix(".previous.log"))
-    child = Child(name, [sys.executable, "-m", *commands[name]], log)
+    child = Child(title, [sys.executable, "-m", modules[name]], log)
     stack.callback(child.stop)
     child.start()
     return child

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Uuid,
     bindparam,
     cast,
+    column,
     func,
     insert,
     select,
@@ -58,6 +59,10 @@ OWN_PARTITION = timedelta(days=14)
 _MICRO: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_2000: Final = 946_684_800 * _MICRO
+
+
+#: Who waits for somebody's lock must not make others wait for long.
+_HURRY: Final = func.set_config("lock_timeout", "300ms", true())
 
 
 class NotPlain(Exception):
@@ -123,6 +128,30 @@ def moment(at: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at)
 
 
+class Sent(NamedTuple):
+    """A batch as a device sent it, in the system ``crs``.
+
+    ``sent_at`` is what the clock that dated the fixes said when the batch, which came at ``came``, was sent.
+    """
+
+    inspector_id: UUID
+    device: str
+    crs: str
+    batch: Batch
+    came: datetime
+    sent_at: datetime | None = None
+
+    @property
+    def off(self) -> timedelta:
+        """How far the device's clock is behind, by what it says itself."""
+        return timedelta(0) if self.sent_at is None else self.came - self.sent_at
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether the moments may have to be put right: only what is stored already can tell."""
+        return OFF_NOTHING < abs(self.off) <= OFF_MOST
+
+
 def record(
     tx: Connection,
     inspector_id: UUID,
@@ -132,77 +161,110 @@ def record(
     now: datetime | None = None,
     sent_at: datetime | None = None,
 ) -> Ack:
-    """Takes in fixes, known ones or not. Sending a batch again changes nothing. Raises as ``Batch.of`` and ``take``."""
-    return take(tx, inspector_id, device, crs, Batch.of(fixes), now, sent_at, fresh=False)
+    """Takes in fixes. Sending a batch again changes nothing. Raises as ``Batch.of`` and ``judge``."""
+    return take(tx, Sent(inspector_id, device, crs, Batch.of(fixes), now or datetime.now(UTC), sent_at))
 
 
-def take(
-    tx: Connection,
-    inspector_id: UUID,
-    device: str,
-    crs: str,
-    batch: Batch,
-    now: datetime | None = None,
-    sent_at: datetime | None = None,
-    *,
-    fresh: bool,
-) -> Ack:
-    """Takes in a batch in the system ``crs``, stores it in EPSG:4490.
+def take(tx: Connection, sent: Sent) -> Ack:
+    """Takes in a batch, known or not, and stores it in EPSG:4490. Raises as ``judge``.
 
-    ``sent_at`` is what the clock that dated the fixes said when the batch, which came at ``now``, was sent.
-    ``fresh``: the batch is thought new; ``NotPlain`` is raised when it is not, and must end the transaction: send
-    the batch here again in another one, not fresh. Raises ``UnknownCrs``, ``Malformed`` without a device; whatever else
-    is wrong with a fix puts that fix into quarantine with its reason.
+    Whatever else is wrong with a fix puts that fix into quarantine with its reason.
     """
-    if not device or "\0" in device:
-        raise Malformed(field="device")
-    came = now or datetime.now(UTC)
-    sender = _Sender(inspector_id, device, crs)
-    off = timedelta(0) if sent_at is None else came - sent_at
-    beyond = abs(off) > OFF_MOST
-    doubtful = not beyond and abs(off) > OFF_NOTHING
-    sender, known = _put_right(tx, sender, batch, off, came) if doubtful else (sender, None)
-    righted = batch if not sender.clock_s else replace(batch, at=batch.at + sender.clock_s * _MICRO)
-    lon, lat = to_4490(batch.x, batch.y, crs)
-    fault = _faults(righted, lon, lat, came)
-    if beyond:
-        fault[fault == 0] = _CODES.index(ClockOff.code)
-    good = fault == 0
-    new = good if known is None else good & ~known
-    fixes, lon, lat = (righted, lon, lat) if new.all() else (righted.part(new), lon[new], lat[new])
-    accepted, refused = 0, np.zeros(lon.size, np.bool_)
-    if lon.size:
-        days = _days(fixes.at)
-        here = areas(tx, beside=_partitions(days, came))
-        if fresh and not doubtful:
-            accepted = _copy(tx, sender, fixes, lon, lat)
-        else:
-            accepted = _insert(tx, sender, fixes, lon, lat, refused)
+    clock_s, known = _put_right(tx, sent) if sent.doubtful else (0, None)
+    found = judge(sent, clock_s)
+    if known is not None:
+        found = found.without(known)
+    accepted, refused = 0, np.zeros(found.lon.size, np.bool_)
+    if found.lon.size:
+        here = areas(tx, beside=_partitions(found.days, sent.came))
+        accepted = _insert(tx, found, refused)
         if not refused.all():
-            newest = int(np.where(refused, np.iinfo(np.int64).min, fixes.at).argmax())
-            marked = days if accepted else []
-            _move(tx, inspector_id, fixes, newest, float(lon[newest]), float(lat[newest]), here, marked)
+            _move(tx, here, [found.part(~refused)], marked=accepted > 0)
     if refused.any():
-        fault[np.flatnonzero(new)[refused]] = _CODES.index(FixRefused.code)
-        good = fault == 0
-    bad = int((~good).sum())
-    if bad:
-        _keep_aside(tx, sender, batch.part(~good), fault[~good], sent_at)
-    return Ack(int(batch.seq.max()), accepted, int(good.sum()) - accepted, bad, sender.clock_s)
+        found.fault[np.flatnonzero(found.stands)[refused]] = _CODES.index(FixRefused.code)
+    return _finish(tx, found, accepted)
 
 
-class _Sender(NamedTuple):
-    """What all fixes of a batch have in common."""
+def take_new(tx: Connection, found: Sequence["Judged"]) -> list[Ack]:
+    """Takes in batches that are thought new and whose clocks are not doubtful, in one go.
 
-    inspector_id: UUID
-    device: str
-    crs: str
-    clock_s: int = 0
+    Raises ``NotPlain`` where they are not what they were thought, and soon where something is locked: both must end the
+    transaction. ``take`` each then.
+    """
+    standing = [one for one in found if one.lon.size]
+    if standing:
+        days = sorted({day for one in standing for day in one.days})
+        here = areas(tx, beside=(*_partitions(days, max(one.sent.came for one in standing)), _HURRY))
+        _copy(tx, standing)
+        _move(tx, here, standing, marked=True)
+    return [_finish(tx, one, one.lon.size) for one in found]
+
+
+def _finish(tx: Connection, found: "Judged", accepted: int) -> Ack:
+    bad = found.fault != 0
+    if bad.any():
+        _keep_aside(tx, found)
+    count = int(bad.sum())
+    duplicates = int(bad.size) - count - accepted
+    return Ack(int(found.sent.batch.seq.max()), accepted, duplicates, count, found.clock_s)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What becomes of a batch before the database is asked.
+
+    ``fault``: for every fix of the batch its place in ``_CODES``, 0 where it can stand; ``stands``: which of them are
+    to be written. Those are ``fixes``, their moments put right, at ``lon``, ``lat`` in EPSG:4490.
+    """
+
+    sent: Sent
+    clock_s: int
+    fault: NDArray[np.int8]
+    stands: NDArray[np.bool_]
+    fixes: Batch
+    lon: Floats
+    lat: Floats
 
     @property
     def source(self) -> str:
-        """Its name in the quarantine."""
-        return f"position/{self.inspector_id}/{self.device}"
+        """The sender's name in the quarantine."""
+        return _source(self.sent)
+
+    @property
+    def days(self) -> list[date]:
+        """The local days of the fixes to be written."""
+        return _days(self.fixes.at)
+
+    def part(self, chosen: NDArray[np.bool_] | slice) -> "Judged":
+        """Some of the fixes to be written."""
+        return replace(self, fixes=self.fixes.part(chosen), lon=self.lon[chosen], lat=self.lat[chosen])
+
+    def without(self, known: NDArray[np.bool_]) -> "Judged":
+        """Without the fixes of the batch that are stored already."""
+        return replace(self.part(~known[self.stands]), stands=self.stands & ~known)
+
+
+def judge(sent: Sent, clock_s: int = 0) -> Judged:
+    """What can stand of a batch whose clock is put right by so many seconds.
+
+    Raises ``UnknownCrs``, ``Malformed`` without a device.
+    """
+    if not sent.device or "\0" in sent.device:
+        raise Malformed(field="device")
+    batch = sent.batch
+    righted = batch if not clock_s else replace(batch, at=batch.at + clock_s * _MICRO)
+    lon, lat = to_4490(batch.x, batch.y, sent.crs)
+    fault = _faults(righted, lon, lat, sent.came)
+    if abs(sent.off) > OFF_MOST:
+        fault[fault == 0] = _CODES.index(ClockOff.code)
+    stands = fault == 0
+    if stands.all():
+        return Judged(sent, clock_s, fault, stands, righted, lon, lat)
+    return Judged(sent, clock_s, fault, stands, righted.part(stands), lon[stands], lat[stands])
+
+
+def _source(sent: Sent) -> str:
+    return f"position/{sent.inspector_id}/{sent.device}"
 
 
 def put_right_by(off: timedelta, before: int) -> int:
@@ -212,19 +274,17 @@ def put_right_by(off: timedelta, before: int) -> int:
     return round(off.total_seconds()) if abs(off) > AHEAD else 0
 
 
-def _put_right(
-    tx: Connection, sender: _Sender, batch: Batch, off: timedelta, now: datetime
-) -> tuple[_Sender, NDArray[np.bool_]]:
-    """The sender with what its clock is put right by, and which fixes are known already.
+def _put_right(tx: Connection, sent: Sent) -> tuple[int, NDArray[np.bool_]]:
+    """What the sender's clock is put right by, in seconds, and which fixes are known already.
 
     A batch sent again was another time on its way, so that its moments may be put right by another second: its fixes
     are known by the device's own moments. One batch of a device at a time, or two of the same would not see each other.
     """
-    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sender.source, 0))))
-    at, seq = position.c["at"], position.c.seq
-    whose = (position.c.inspector_id == sender.inspector_id, position.c.device == sender.device)
-    told = np.clip(batch.at, micros(now - OLDEST), micros(now + OFF_MOST))
-    reach = abs(off) + 2 * AHEAD
+    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_source(sent), 0))))
+    at, seq, batch = position.c["at"], position.c.seq, sent.batch
+    whose = (position.c.inspector_id == sent.inspector_id, position.c.device == sent.device)
+    told = np.clip(batch.at, micros(sent.came - OLDEST), micros(sent.came + OFF_MOST))
+    reach = abs(sent.off) + 2 * AHEAD
     rows = tx.execute(
         select(seq, at, position.c.clock_s).where(
             *whose,
@@ -236,11 +296,11 @@ def _put_right(
     known = np.array([one in stood for one in zip(batch.seq.tolist(), batch.at.tolist(), strict=True)], np.bool_)
     before = tx.scalar(
         select(position.c.clock_s)
-        .where(*whose, seq <= int(batch.seq.max()), at.between(now - OFF_REMEMBERED, now + AHEAD))
+        .where(*whose, seq <= int(batch.seq.max()), at.between(sent.came - OFF_REMEMBERED, sent.came + AHEAD))
         .order_by(seq.desc())
         .limit(1)
     )
-    return sender._replace(clock_s=put_right_by(off, before or 0)), known
+    return put_right_by(sent.off, before or 0), known
 
 
 _CODES: Final = (
@@ -274,32 +334,35 @@ _COPY: Final = f"COPY position ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY
 _HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 
 
-def _copy(tx: Connection, sender: _Sender, batch: Batch, lon: Floats, lat: Floats) -> int:
-    told = ~np.isnan(batch.accuracy)
-    rows = _HEAD
-    for chosen in (told, ~told):
-        if chosen.any():
-            rows += _rows(sender, batch.part(chosen), lon[chosen], lat[chosen])
+def _copy(tx: Connection, found: Sequence[Judged]) -> None:
+    told = [~np.isnan(one.fixes.accuracy) for one in found]
+    parts = [one.part(some) for one, has in zip(found, told, strict=True) for some in (has, ~has) if some.any()]
     try:
         with raw(tx).cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(rows + b"\xff\xff")
+            copy.write(b"".join((_HEAD, *map(_rows, parts), b"\xff\xff")))
     except (IntegrityError, DataError) as error:
         raise NotPlain from error
-    return int(batch.seq.size)
 
 
-def _rows(sender: _Sender, batch: Batch, lon: Floats, lat: Floats) -> bytes:
+def _rows(found: Judged) -> bytes:
     """Rows of PostgreSQL's binary COPY: all are of one length, so that they are one array of records.
 
-    Either every fix of the batch tells its accuracy or none does: no value is a length of -1.
+    Either every fix tells its accuracy or none does: no value is a length of -1.
     """
+    sent, batch = found.sent, found.fixes
     told = not np.isnan(batch.accuracy[0])
     words = {
-        "inspector_id": sender.inspector_id.bytes,
-        "device": sender.device.encode(),
-        "crs": sender.crs.encode(),
+        "inspector_id": sent.inspector_id.bytes,
+        "device": sent.device.encode(),
+        "crs": sent.crs.encode(),
     }
-    numbers = {"seq": batch.seq, "at": batch.at - _EPOCH_2000, "lon": lon, "lat": lat, "accuracy_m": batch.accuracy}
+    numbers = {
+        "seq": batch.seq,
+        "at": batch.at - _EPOCH_2000,
+        "lon": found.lon,
+        "lat": found.lat,
+        "accuracy_m": batch.accuracy,
+    }
     shape: list[tuple[str, str]] = [("fields", ">i2")]
     for name in _COLUMNS:
         kind = f"S{len(words[name])}" if name in words else ">i8" if name in ("seq", "at") else ">f8"
@@ -345,17 +408,18 @@ _INSERT = (
 )
 
 
-def _insert(tx: Connection, sender: _Sender, batch: Batch, lon: Floats, lat: Floats, refused: NDArray[np.bool_]) -> int:
+def _insert(tx: Connection, found: Judged, refused: NDArray[np.bool_]) -> int:
     """Writes what is not known and returns how many that were; marks in ``refused`` what the table does not take."""
+    batch = found.fixes
     given = {
-        "inspector_id": sender.inspector_id,
-        "device": sender.device,
-        "crs": sender.crs,
-        "clock_s": sender.clock_s or None,
+        "inspector_id": found.sent.inspector_id,
+        "device": found.sent.device,
+        "crs": found.sent.crs,
+        "clock_s": found.clock_s or None,
         "seqs": batch.seq.tolist(),
         "times": [moment(at) for at in batch.at.tolist()],
-        "lons": lon.tolist(),
-        "lats": lat.tolist(),
+        "lons": found.lon.tolist(),
+        "lats": found.lat.tolist(),
         "accuracies": [None if np.isnan(one) else one for one in batch.accuracy.tolist()],
     }
     try:
@@ -370,7 +434,7 @@ def _insert(tx: Connection, sender: _Sender, batch: Batch, lon: Floats, lat: Flo
     # Halves, until what is refused stands alone: most of a batch is never at fault.
     half = batch.seq.size // 2
     parts = (slice(None, half), slice(half, None))
-    return sum(_insert(tx, sender, batch.part(one), lon[one], lat[one], refused[one]) for one in parts)
+    return sum(_insert(tx, found.part(one), refused[one]) for one in parts)
 
 
 def _partitions(days: Sequence[date], now: datetime) -> list[ColumnElement[Any]]:
@@ -381,17 +445,29 @@ def _partitions(days: Sequence[date], now: datetime) -> list[ColumnElement[Any]]
 
 _PLACE: Final = ("unit_grid_code", "duty_grid_code", "village_code")
 _NEWEST: Final = ("at", "lon", "lat", "accuracy_m", *_PLACE)
-_newer = upsert(position_live).values({name: bindparam(name) for name in ("inspector_id", *_NEWEST)})
+_STANDS: Final = ("inspector_id", *_NEWEST)
+_stands = (
+    func.unnest(*(bindparam(f"{name}s", type_=ARRAY(position_live.c[name].type)) for name in _STANDS))
+    .table_valued(*(column(name, position_live.c[name].type) for name in _STANDS), name="stands")
+    .render_derived()
+)
+# In one order, of people and of days: two transactions cannot wait for each other.
+_newer = upsert(position_live).from_select(
+    _STANDS, select(*(_stands.c[name] for name in _STANDS)).order_by(_stands.c.inspector_id)
+)
 _moved = _newer.on_conflict_do_update(
     index_elements=["inspector_id"],
     set_={name: _newer.excluded[name] for name in _NEWEST},
     where=position_live.c["at"] < _newer.excluded["at"],
 )
-# In order of days: two batches of one person cannot wait for each other.
-_day = func.unnest(bindparam("days", type_=ARRAY(Date))).column_valued("day")
+_walked = (
+    func.unnest(bindparam("walkers", type_=ARRAY(Uuid)), bindparam("days", type_=ARRAY(Date)))
+    .table_valued(column("inspector_id", Uuid), column("day", Date), name="walked")
+    .render_derived()
+)
 _fresh = upsert(patrol_day).from_select(
     ["inspector_id", "day", "stale"],
-    select(bindparam("inspector_id", type_=Uuid), _day, true()).order_by(_day),
+    select(_walked.c.inspector_id, _walked.c.day, true()).order_by(_walked.c.inspector_id, _walked.c.day),
 )
 #: Two in one statement, as every batch needs both. What is worked out of a day is out of date. What came after the day
 #: was coarsened can only be counted.
@@ -413,42 +489,36 @@ def _place(here: Areas, lon: float, lat: float) -> tuple[str | None, ...]:
     return place.unit_grid_code, place.duty_grid_code, place.village_code
 
 
-def _move(
-    tx: Connection,
-    inspector_id: UUID,
-    batch: Batch,
-    newest: int,
-    lon: float,
-    lat: float,
-    here: Areas,
-    days: Sequence[date],
-) -> None:
-    """Moves the live position, unless a newer fix already did, and marks these days to be worked out anew."""
-    accuracy = float(batch.accuracy[newest])
-    row = {
-        "inspector_id": inspector_id,
-        "at": moment(int(batch.at[newest])),
-        "lon": lon,
-        "lat": lat,
-        "accuracy_m": None if np.isnan(accuracy) else accuracy,
-        "days": list(days),
-        **dict(zip(_PLACE, _place(here, lon, lat), strict=True)),
-    }
-    tx.execute(_MOVE, row)
+def _move(tx: Connection, here: Areas, found: Sequence[Judged], *, marked: bool) -> None:
+    """Moves the live positions, unless newer fixes already did, and marks the days to be worked out anew."""
+    newest: dict[UUID, tuple[int, Judged, int]] = {}
+    for one in found:
+        last = int(one.fixes.at.argmax())
+        at, who = int(one.fixes.at[last]), one.sent.inspector_id
+        if who not in newest or at > newest[who][0]:
+            newest[who] = at, one, last
+    rows = []
+    for who, (at, one, last) in newest.items():
+        lon, lat, accuracy = float(one.lon[last]), float(one.lat[last]), float(one.fixes.accuracy[last])
+        told = None if np.isnan(accuracy) else accuracy
+        rows.append((who, moment(at), lon, lat, told, *_place(here, lon, lat)))
+    walked = sorted({(one.sent.inspector_id, day) for one in found for day in one.days}) if marked else []
+    given = {f"{name}s": list(values) for name, values in zip(_STANDS, zip(*rows, strict=True), strict=True)}
+    tx.execute(_MOVE, given | {"walkers": [who for who, _ in walked], "days": [day for _, day in walked]})
 
 
-def _keep_aside(
-    tx: Connection, sender: _Sender, bad: Batch, faults: NDArray[np.int8], sent_at: datetime | None
-) -> None:
-    """Puts fixes into quarantine as they came, each once however often the device sends it."""
-    codes = [_CODES[fault] for fault in faults.tolist()]
+def _keep_aside(tx: Connection, found: Judged) -> None:
+    """Puts what cannot stand into quarantine as it came, each fix once however often the device sends it."""
+    faulty = found.fault != 0
+    bad, codes = found.sent.batch.part(faulty), [_CODES[fault] for fault in found.fault[faulty].tolist()]
+    sent_at = found.sent.sent_at
     number = quarantined_seq()
     known = {
         (seq, code)
         for seq, code in tx.execute(
             select(number, quarantine.c.code).where(
                 quarantine.c.kind == "position",
-                quarantine.c.source == sender.source,
+                quarantine.c.source == found.source,
                 number.in_(bad.seq.tolist()),
             )
         )
@@ -456,7 +526,7 @@ def _keep_aside(
     columns = (bad.seq.tolist(), bad.at.tolist(), bad.x.tolist(), bad.y.tolist(), bad.accuracy.tolist(), codes)
     rows = [
         {
-            "source": sender.source,
+            "source": found.source,
             "kind": "position",
             "code": code,
             "reason": code,
@@ -466,7 +536,7 @@ def _keep_aside(
                 "x": _json(x),
                 "y": _json(y),
                 "accuracy_m": None if np.isnan(accuracy) else _json(accuracy),
-                "crs": sender.crs,
+                "crs": found.sent.crs,
                 "sent_at": None if sent_at is None else sent_at.isoformat(),
             },
         }

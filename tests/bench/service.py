@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -46,26 +46,27 @@ def running(database_url: str, workers: int = 2) -> Iterator[str]:
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory(prefix="wangge-bench-api-") as home:
         environment = os.environ | {"WANGGE_DATABASE_URL": database_url, "WANGGE_DEMO": "1", "WANGGE_HOME": home}
-        command = [sys.executable, "-m", "uvicorn", "api.main:app", "--port", str(port), "--workers", str(workers)]
-        with (Path(home) / "api.log").open("wb") as log:
-            process = subprocess.Popen([*command, "--no-access-log"], env=environment, stdout=log, stderr=log)
-            address = f"http://127.0.0.1:{port}"
-            try:
-                _await(address, process, Path(home) / "api.log")
-                yield address
-            finally:
-                process.terminate()
-                process.wait(timeout=20)
+        environment |= {"WANGGE_HOST": "127.0.0.1", "WANGGE_PORT": str(port)}
+        address, said = f"http://127.0.0.1:{port}", Path(home) / "api.log"
+        with said.open("ab") as log, ExitStack() as stack:
+            processes = []
+            for _ in range(workers):
+                command = [sys.executable, "-m", "api.serve"]
+                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+                stack.callback(processes[-1].wait, timeout=20)
+                stack.callback(processes[-1].terminate)
+            _await(address, processes, said)
+            yield address
 
 
-def _await(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _await(address: str, processes: "Sequence[subprocess.Popen[bytes]]", log: Path) -> None:
+    """Until each of the processes listens, and the one that happens to be asked is ready."""
     end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            if httpx.get(f"{address}/readyz", timeout=5, trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
+    while time.monotonic() < end and all(process.poll() is None for process in processes):
+        started = log.read_text().count("Application startup complete") == len(processes)
+        time.sleep(0.2)
+        if started and httpx.get(f"{address}/readyz", timeout=5, trust_env=False).status_code == 200:
+            return
     raise RuntimeError(f"the API does not start: {log.read_text()[-2000:]}")
 
 
