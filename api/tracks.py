@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from operator import itemgetter
 from threading import Lock
 from typing import Annotated, Any
 from uuid import UUID
@@ -95,30 +96,24 @@ class _Turns:
         mine: Future[Ack | None] = Future()
         with self._lock:
             self._waiting.append((found, mine))
-        while not (mine.running() or mine.done()):
-            self._write_for(mine)
+        while not mine.done():
+            with self._turn:
+                if not mine.done():
+                    self._write()
         return mine.result()
 
-    def _write_for(self, mine: Future[Ack | None]) -> None:
-        """Takes a turn, unless the batch that is waited for has become part of another's meanwhile."""
-        now: list[tuple[Judged, Future[Ack | None]]] = []
-        acks: Sequence[Ack | None] = []
+    def _write(self) -> None:
+        with self._lock:
+            now, self._waiting = self._waiting[: self.MOST], self._waiting[self.MOST :]
+        acks: Sequence[Ack | None] = [None] * len(now)
         try:
             # Whatever goes wrong: whose it is shows when each goes alone.
             with suppress(Exception):
-                with ExitStack() as ending, self._turn:
-                    if mine.running() or mine.done():
-                        return
-                    with self._lock:
-                        now, self._waiting = self._waiting[: self.MOST], self._waiting[self.MOST :]
-                    for _, waits in now:
-                        waits.set_running_or_notify_cancel()
-                    tx = ending.enter_context(db.transaction())
+                with db.transaction() as tx:
                     taken = track_intake.take_new(tx, [found for found, _ in now])
-                    # The commit waits for the disk, the next turn need not.
                 acks = taken
         finally:
-            for (_, waits), ack in zip(now, acks or [None] * len(now), strict=True):
+            for (_, waits), ack in zip(now, acks, strict=True):
                 waits.set_result(ack)
 
 
@@ -130,8 +125,7 @@ def _quickly(body: bytes) -> tuple[str, str, Batch, datetime | None]:
     try:
         sent = orjson.loads(body)
         device, crs, fixes = sent["device"], sent.get("crs", geometry.STORED), sent["fixes"]
-        seqs, ats = [fix["seq"] for fix in fixes], [fix["at"] for fix in fixes]
-        places = [fix["lon"] for fix in fixes], [fix["lat"] for fix in fixes]
+        seqs, ats, *places = zip(*map(_OF_A_FIX, fixes), strict=True)
         accuracies = [fix.get("accuracy_m") for fix in fixes]
         times, sent_at = _times(ats), sent.get("sent_at")
         spoke = None if sent_at is None else track_intake.moment(int(_times([sent_at])[0]))
@@ -154,27 +148,27 @@ def _quickly(body: bytes) -> tuple[str, str, Batch, datetime | None]:
     return device, crs, Batch(np.array(seqs, np.int64), times, *numbers), spoke
 
 
+_OF_A_FIX = itemgetter("seq", "at", "lon", "lat")
 #: Earlier there is no calendar here, though there is in numpy.
 _YEAR_1 = track_intake.micros(datetime.min.replace(tzinfo=UTC))
-#: Where a phone's moments, such as 2026-11-20T04:00:05.250Z, have no digit.
-_MARKS = {4: b"-", 7: b"-", 10: b"T", 13: b":", 16: b":", 19: b".", 23: b"Z"}
-_DIGITS = [place for place in range(24) if place not in _MARKS]
+#: A phone's moments, such as 2026-11-20T04:00:05.250Z: where they have no digit, and what stands there.
+_FORM = "dddd-dd-ddTdd:dd:dd.dddZ"
+_DIGITS = [place for place, letter in enumerate(_FORM) if letter == "d"]
+_MARKS = [place for place, letter in enumerate(_FORM) if letter != "d"]
+_MARK = np.frombuffer(_FORM.encode(), np.uint8)[_MARKS]
 
 
-def _times(ats: list[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
+def _times(ats: Sequence[str]) -> "np.ndarray[Any, np.dtype[np.int64]]":
     """Microseconds since 1970 of moments in a phone's own form; ``_NotPlain`` for any other."""
     letters = np.frombuffer("".join(ats).encode(), np.uint8)
-    if set(map(len, ats)) != {24} or letters.size != 24 * len(ats):
+    if set(map(len, ats)) != {len(_FORM)} or letters.size != len(_FORM) * len(ats):
         raise _NotPlain
-    table = letters.reshape(-1, 24)
-    digits = table[:, _DIGITS]
-    if (
-        any((table[:, place] != mark[0]).any() for place, mark in _MARKS.items())
-        or digits.min() < 48
-        or digits.max() > 57
-    ):
+    table = letters.reshape(len(ats), -1)
+    # Below "0" the difference is a large number again.
+    if (table[:, _MARKS] != _MARK).any() or (table[:, _DIGITS] - ord("0") > 9).any():
         raise _NotPlain
-    return np.array([at[:-1] for at in ats], "datetime64[us]").astype(np.int64)  # a month 13 is a ValueError
+    told = table[:, :-1].copy().view(f"S{len(_FORM) - 1}").ravel()
+    return told.astype("datetime64[us]").astype(np.int64)  # a month 13 is a ValueError
 
 
 def _thoroughly(body: bytes) -> tuple[str, str, Batch, datetime | None]:

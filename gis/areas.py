@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, func, literal_column, select
+from sqlalchemy import BigInteger, ColumnElement, func, literal_column, select
 
 from gis import geometry
 from gis.db import Connection
@@ -128,18 +128,22 @@ _cached: dict[str, tuple[tuple[int, int], Areas]] = {}
 _loading = Lock()
 
 
-def areas(tx: Connection, version: tuple[int, int] | None = None, beside: Sequence[ColumnElement[Any]] = ()) -> Areas:
+#: What tells one state of the areas from another: ``town.areas_version`` is raised with every change, and the row's
+#: ``xmin`` tells apart versions of the same number when a transaction was rolled back.
+VERSION: tuple[ColumnElement[int], ColumnElement[int]] = (
+    town.c.areas_version,
+    literal_column("xmin::text::bigint", BigInteger),
+)
+_VERSION = select(*VERSION)
+
+
+def areas(tx: Connection, version: tuple[int, int] | None = None) -> Areas:
     """The areas in force today, from the process's cache; raises ``Unavailable`` when no town is loaded.
 
-    One small query asks whether the areas changed: ``town.areas_version`` is raised with every change, and the row's
-    ``xmin`` tells apart versions of the same number when a transaction was rolled back. ``version`` spares the query to
-    who has asked already (``gis.rulebook.in_force``); ``beside`` is carried out with it, which spares another.
+    One small query asks whether the areas changed. ``version`` spares it to who has asked ``VERSION`` already.
     """
     if version is None:
-        asked = tx.execute(select(town.c.areas_version, literal_column("xmin::text::bigint"), *beside)).first()
-        if asked is None:
-            raise Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
-        version = (int(asked[0]), int(asked[1]))
+        version = version_of(tx.execute(_VERSION).first())
     key, database = version, str(tx.engine.url)
     found = _current(database, key)
     if found is None:
@@ -149,6 +153,13 @@ def areas(tx: Connection, version: tuple[int, int] | None = None, beside: Sequen
                 found = Areas.load(tx)
                 _cached[database] = (key, found)
     return found
+
+
+def version_of(asked: Sequence[Any] | None) -> tuple[int, int]:
+    """The version in a row that begins with ``VERSION``; raises ``Unavailable`` where no town is loaded."""
+    if asked is None:
+        raise Unavailable(zh="尚未载入镇街数据", en="No town is loaded yet")
+    return int(asked[0]), int(asked[1])
 
 
 def _current(database: str, key: tuple[int, int]) -> Areas | None:

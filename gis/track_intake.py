@@ -24,6 +24,7 @@ from sqlalchemy import (
     DateTime,
     Double,
     Integer,
+    Text,
     Uuid,
     bindparam,
     cast,
@@ -37,7 +38,8 @@ from sqlalchemy import case as when
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from gis.areas import Areas, areas
+from gis import areas
+from gis.areas import Areas
 from gis.db import Connection, raw
 from gis.errors import ClockOff, FixRefused, FixTime, Malformed, NotCovered, NullIsland, WrongCrs
 from gis.geometry import PROBLEM, Floats, to_4490
@@ -61,8 +63,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_2000: Final = 946_684_800 * _MICRO
 
 
-#: Who waits for somebody's lock must not make others wait for long.
-_HURRY: Final = func.set_config("lock_timeout", "300ms", true())
+#: Who waits for somebody's lock must not make others wait for longer.
+HURRY: Final = "300ms"
 
 
 class NotPlain(Exception):
@@ -176,7 +178,7 @@ def take(tx: Connection, sent: Sent) -> Ack:
         found = found.without(known)
     accepted, refused = 0, np.zeros(found.lon.size, np.bool_)
     if found.lon.size:
-        here = areas(tx, beside=_partitions(found.days, sent.came))
+        here = _begin(tx, found.days, sent.came)
         accepted = _insert(tx, found, refused)
         if not refused.all():
             _move(tx, here, [found.part(~refused)], marked=accepted > 0)
@@ -194,7 +196,7 @@ def take_new(tx: Connection, found: Sequence["Judged"]) -> list[Ack]:
     standing = [one for one in found if one.lon.size]
     if standing:
         days = sorted({day for one in standing for day in one.days})
-        here = areas(tx, beside=(*_partitions(days, max(one.sent.came for one in standing)), _HURRY))
+        here = _begin(tx, days, max(one.sent.came for one in standing), lock_timeout=HURRY)
         _copy(tx, standing)
         _move(tx, here, standing, marked=True)
     return [_finish(tx, one, one.lon.size) for one in found]
@@ -437,10 +439,26 @@ def _insert(tx: Connection, found: Judged, refused: NDArray[np.bool_]) -> int:
     return sum(_insert(tx, found.part(one), refused[one]) for one in parts)
 
 
-def _partitions(days: Sequence[date], now: datetime) -> list[ColumnElement[Any]]:
-    """What gives the young ones of some days a partition of their own."""
+_young = func.unnest(bindparam("young", type_=ARRAY(Date))).column_valued("day")
+_set_before = func.current_setting("lock_timeout")
+#: One round trip, as every batch needs them all.
+_BEGIN = select(
+    *areas.VERSION,
+    select(func.count(func.ensure_position_partition(_young))).scalar_subquery(),
+    func.set_config(
+        "lock_timeout",
+        func.coalesce(bindparam("lock_timeout", type_=Text), _set_before),
+        true(),
+    ),
+)
+
+
+def _begin(tx: Connection, days: Sequence[date], now: datetime, lock_timeout: str | None = None) -> Areas:
+    """The areas in force, after the young ones of these days got a partition of their own."""
     oldest = (now - OWN_PARTITION).astimezone(ZONE).date()
-    return [func.ensure_position_partition(day) for day in days if day >= oldest]
+    young = [day for day in days if day >= oldest]
+    asked = tx.execute(_BEGIN, {"young": young, "lock_timeout": lock_timeout}).first()
+    return areas.areas(tx, areas.version_of(asked))
 
 
 _PLACE: Final = ("unit_grid_code", "duty_grid_code", "village_code")

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -17,8 +19,8 @@ from sqlalchemy import func, select, text
 
 from api import relay
 from api import tracks as route
-from gis import db, track_days, track_replay
-from gis.tables import audit, patrol_day, position, quarantine, track_look
+from gis import db, track_days, track_intake, track_replay
+from gis.tables import audit, patrol_day, position, position_live, quarantine, track_look
 from gis.track_replay import State
 
 PHONE_FORM = "%Y-%m-%dT%H:%M:%S.000Z"
@@ -76,6 +78,55 @@ def owned(database, *statements: str) -> None:
         for statement in statements:
             tx.execute(text(statement))
     engine.dispose()
+
+
+class Held:
+    """Stands before the writing of batches thought new: the first turn waits until so many batches wait behind it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, behind: int) -> None:
+        self.turns: list[int] = []
+        write = track_intake.take_new
+
+        def hold(tx: Any, found: Any) -> Any:
+            self.turns.append(len(found))
+            end = time.monotonic() + 30
+            while len(self.turns) == 1 and len(route._turns._waiting) < behind and time.monotonic() < end:
+                time.sleep(0.001)
+            return write(tx, found)
+
+        monkeypatch.setattr(track_intake, "take_new", hold)
+
+
+def test_batches_that_wait_are_written_in_one_turn(client, login, spot, begin, database, monkeypatch):
+    """Two of one person are among them: each gets the receipt it would get alone."""
+    people = [login(f"inspector00{n}") for n in range(1, 5)]
+    batches = [(headers, walk(spot, begin, 10), "phone-1") for headers in people]
+    batches.append((people[1], walk(spot, begin, 8, first=100), "phone-2"))
+    held = Held(monkeypatch, behind=len(batches) - 1)
+    with ThreadPoolExecutor(len(batches)) as threads:
+        told = list(threads.map(lambda batch: send(client, *batch).json(), batches))
+    assert held.turns == [1, len(batches) - 1]
+    assert [(one["acked_seq"], one["accepted"], one["duplicates"]) for one in told] == [(10, 10, 0)] * 4 + [(107, 8, 0)]
+    with database.engine.begin() as tx:
+        assert tx.scalar(select(func.count()).select_from(position)) == 48
+        assert set(tx.scalars(select(position_live.c["at"]))) == {begin + timedelta(seconds=90)}
+        assert tx.scalar(select(func.count()).select_from(patrol_day).where(patrol_day.c.stale)) == 4
+
+
+def test_a_batch_that_is_known_costs_those_it_waits_with_nothing(client, login, spot, begin, database, monkeypatch):
+    people = [login(f"inspector00{n}") for n in range(1, 5)]
+    assert send(client, people[0], walk(spot, begin, 6)).json()["accepted"] == 6
+    batches = [(people[3], walk(spot, begin, 10)), *((headers, walk(spot, begin, 10)) for headers in people[:3])]
+    held = Held(monkeypatch, behind=len(batches) - 1)
+    with ThreadPoolExecutor(len(batches)) as threads:
+        told = sorted(
+            (one["accepted"], one["duplicates"])
+            for one in threads.map(lambda batch: send(client, *batch).json(), batches)
+        )
+    assert held.turns == [1, 3]
+    assert told == [(4, 6), (10, 0), (10, 0), (10, 0)]
+    with database.engine.begin() as tx:
+        assert tx.scalar(select(func.count()).select_from(position)) == 40
 
 
 def test_what_the_table_refuses_is_set_aside_and_the_rest_kept(client, login, spot, begin, database):

@@ -15,7 +15,7 @@ from tests.bench import points_data, service
 from tests.bench.harness import Bench, Figure, at_least, settle
 
 NAME = "list_filtered"
-CASES, LISTS, CONNECTIONS = 1_000_000, 2000, 4
+CASES, LISTS, CONNECTIONS = 1_000_000, 2000, 8
 # Signalen's list of twenty at 10,000 cases on the kind of machine this runs on: measured once.
 SIGNALEN = 10.0
 LIMIT_MS = 50.0

@@ -1,18 +1,16 @@
 """Tracks: nothing acknowledged is lost or doubled, nothing newer is overwritten, nothing odd is thrown away."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import ColumnElement, Connection, func, insert, select, text
+from sqlalchemy import Connection, func, insert, select, text
 
-from gis import track_intake, tracks
+from gis import areas, track_intake, tracks
 from gis.db import transaction
 from gis.errors import Malformed, OutsideTown, UnknownCrs
 from gis.geometry import from_4490
@@ -39,12 +37,7 @@ class Town:
 
 @pytest.fixture(autouse=True)
 def town(tx: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    def areas(tx: Connection, beside: Sequence[ColumnElement[Any]]) -> Town:
-        if beside:
-            tx.execute(select(*beside))
-        return Town()
-
-    monkeypatch.setattr(track_intake, "areas", areas)
+    monkeypatch.setattr(areas, "areas", lambda tx, version: Town())
     tx.execute(insert(department).values([{"code": c, "name": c, "kind": "company"} for c in ("T01", "T02")]))
     tx.execute(
         insert(staff).values(
