@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine
@@ -32,6 +33,7 @@ def make_engine(url: str, *, pool_size: int = 8, statement_timeout_s: int = 30) 
         pool_recycle=1800,
         pool_timeout=10,
         hide_parameters=True,  # what people wrote, and their hashes, stay out of logs
+        json_deserializer=orjson.loads,
         connect_args={"options": f"{_OPTIONS} -c statement_timeout={statement_timeout_s}s", "connect_timeout": 10},
     )
 

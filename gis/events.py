@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, cast, delete, func, literal, select, text, update
+from sqlalchemy import bindparam, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.types import BigInteger, Text
 
@@ -88,9 +88,24 @@ def broken(tx: Connection, case_id: UUID) -> int | None:
 _SETTLED = text("case_event.xid < pg_snapshot_xmin(pg_current_snapshot())")
 
 
-def _after(cursor: Cursor) -> ColumnElement[bool]:
-    xid = cast(literal(str(cursor.xid), Text), Xid8)
-    return func.row(case_event.c.xid, case_event.c.id) > func.row(xid, literal(cursor.id, BigInteger))
+_AFTER = func.row(case_event.c.xid, case_event.c.id) > func.row(
+    cast(bindparam("xid", type_=Text), Xid8), bindparam("after", type_=BigInteger)
+)
+_SINCE = (
+    select(
+        cast(cast(case_event.c.xid, Text), BigInteger).label("xid"),
+        *(c for c in case_event.c if c.name not in ("xid", "payload", "prev_hash", "hash", "lon", "lat")),
+        case_event.c.payload[LEFT].label("left_scope"),
+    )
+    .where(_SETTLED, _AFTER)
+    .order_by(case_event.c.xid, case_event.c.id)
+    .limit(bindparam("limit"))
+)
+_CHANGED = select(case_event.c.case_id).where(_AFTER).limit(bindparam("limit"))
+
+
+def _told(cursor: Cursor, limit: int) -> dict[str, Any]:
+    return {"xid": str(cursor.xid), "after": cursor.id, "limit": limit}
 
 
 def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[Any], Cursor]:
@@ -99,15 +114,7 @@ def since(tx: Connection, cursor: Cursor, limit: int = 1000) -> tuple[Sequence[A
     Columns: case_id, seq, id, action, from_state, to_state, actor, role, happened_at, recorded_at, left_scope (who had
     the case before, ``gis.case_rows.had``, where the step gave it to others).
     """
-    xid = cast(cast(case_event.c.xid, Text), BigInteger).label("xid")
-    columns = (c for c in case_event.c if c.name not in ("xid", "payload", "prev_hash", "hash", "lon", "lat"))
-    left = case_event.c.payload[LEFT].label("left_scope")
-    rows = tx.execute(
-        select(xid, *columns, left)
-        .where(_SETTLED, _after(cursor))
-        .order_by(case_event.c.xid, case_event.c.id)
-        .limit(limit)
-    ).all()
+    rows = tx.execute(_SINCE, _told(cursor, limit)).all()
     return rows, Cursor(rows[-1].xid, rows[-1].id) if rows else cursor
 
 
@@ -116,7 +123,7 @@ def changed(tx: Connection, cursor: Cursor, limit: int) -> list[UUID] | None:
 
     Unlike :func:`since` nothing is held back, so a reader who knows a state up to the cursor misses nothing committed.
     """
-    told = tx.execute(select(case_event.c.case_id).where(_after(cursor)).limit(limit + 1)).scalars().all()
+    told = tx.execute(_CHANGED, _told(cursor, limit + 1)).scalars().all()
     return list(set(told)) if len(told) <= limit else None
 
 

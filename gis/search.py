@@ -437,7 +437,7 @@ def find(
 
 def listed(tx: Connection, caller: Caller, ids: Sequence[UUID]) -> list[Any]:
     """Those of the named cases that the caller may see, in this order, with the columns a list tells."""
-    whole = {row.id: row for row in tx.execute(_listed(caller.scope), {"ids": list(ids)})}
+    whole = {row.id: row for row in tx.execute(_listed(caller.scope), {"ids": list(ids)}).all()}
     return [whole[one] for one in ids if one in whole]
 
 
