@@ -17,7 +17,7 @@ import pytest
 import redis
 from rich.console import Console
 
-from api import doctor, servers, up
+from api import doctor, serve, servers, up
 from gis import schema
 
 QUICK = {"fsync": "off", "shared_buffers": "32MB"}
@@ -312,6 +312,17 @@ def test_forgotten_processes_are_found_by_their_mark(home: Path) -> None:
     marked[1].wait(timeout=10)
 
 
+def test_processes_of_the_service_share_a_port_with_no_other() -> None:
+    first = serve.listener("127.0.0.1", 0)
+    port = first.getsockname()[1]
+    with first, serve.listener("127.0.0.1", port) as second:
+        assert second.getsockname() == first.getsockname()
+        second.listen()
+        assert not up.port_free("127.0.0.1", port)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+
+
 def test_a_busy_port_is_noticed() -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
@@ -327,7 +338,7 @@ def test_the_whole_service_survives_kill_9_and_stops_cleanly(home: Path) -> None
         port = free.getsockname()[1]
     unset = {"WANGGE_DATABASE_URL", "WANGGE_OWNER_DATABASE_URL", "WANGGE_REDIS_URL", "WANGGE_DEMO"}
     environment = {name: value for name, value in os.environ.items() if name not in unset}
-    environment |= {"WANGGE_HOME": str(home / "wangge"), "WANGGE_PORT": str(port)}
+    environment |= {"WANGGE_HOME": str(home / "wangge"), "WANGGE_PORT": str(port), "WANGGE_WEB_WORKERS": "2"}
     wangge = str(Path(sys.executable).parent / "wangge")
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -342,6 +353,13 @@ def test_the_whole_service_survives_kill_9_and_stops_cleanly(home: Path) -> None
     def ours() -> list[psutil.Process]:
         found = [each for each in psutil.process_iter(["cmdline"]) if str(home) in " ".join(each.info["cmdline"] or [])]
         return found + _marked(up.Home(home / "wangge").token())
+
+    def serving() -> list[psutil.Process]:
+        found = []
+        for each in ours():
+            with suppress(psutil.Error):  # it may end meanwhile
+                found += [each] if "api.serve" in each.cmdline() else []
+        return found
 
     refused = run("up")
     assert refused.returncode == 1
@@ -360,6 +378,13 @@ def test_the_whole_service_survives_kill_9_and_stops_cleanly(home: Path) -> None
                 assert f"Already running as process {supervisor.pid}" in second.stderr
                 for process in [psutil.Process(supervisor.pid), *ours()]:
                     servers.signal_to(process, signal.SIGKILL)
+            else:
+                until(lambda: len(serving()) == 2)
+                lost = serving()[0]
+                lost.kill()
+                lost.wait(20)
+                assert [ready() for _ in range(20)] == [True] * 20  # by the other one
+                until(lambda: len(serving()) == 2)
             supervisor.send_signal(ended_by)
             supervisor.wait(60)
     assert supervisor.returncode == 0
