@@ -208,17 +208,23 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     } },
   ]
 
-  // Areas and lines go under the ground's names; village names are ours, since they belong to a layer one can hide.
-  const ground = (base?.layers ?? [{ id: 'ground', type: 'background', paint: { 'background-color': GROUND } } as const]).filter(
-    (layer) => layer.id !== 'village-name',
-  )
   const own = layers.map((layer) => (hidden.has(layer.id) ? ({ ...layer, layout: { ...layer.layout, visibility: 'none' } } as LayerSpecification) : layer))
+  return withGround(base, { version: 8, sources, layers: own })
+}
+
+const BARE = [{ id: 'ground', type: 'background', paint: { 'background-color': GROUND } } as const]
+
+/** What is drawn (without a ground, or over the bare one) over a ground, or over the bare one for null. */
+export function withGround(base: StyleSpecification | null, drawn: StyleSpecification): StyleSpecification {
+  // Areas and lines go under the ground's names; village names are ours, since they belong to a layer one can hide.
+  const ground = (base?.layers ?? BARE).filter((layer) => layer.id !== 'village-name')
+  const own = drawn.layers.filter((layer) => layer.type !== 'background')
   const isName = (layer: LayerSpecification) => layer.type === 'symbol'
   const isLow = (layer: LayerSpecification) => layer.type === 'fill' || layer.type === 'line'
   return {
-    version: 8,
+    ...drawn,
     ...base,
-    sources: { ...base?.sources, ...sources },
+    sources: { ...base?.sources, ...drawn.sources },
     layers: [
       ...ground.filter((layer) => !isName(layer)),
       ...own.filter(isLow),

@@ -1,5 +1,6 @@
 /** The map as an object with a few verbs: show this filter, these people, this number. Knows MapLibre; knows no widgets. */
 import {
+  AJAXError,
   Map as MapLibreMap,
   MercatorCoordinate,
   ScaleControl,
@@ -8,6 +9,7 @@ import {
   type LayerSpecification,
   type MapGeoJSONFeature,
   type PaddingOptions,
+  type StyleSpecification,
   type VectorTileSource,
 } from 'maplibre-gl'
 import 'maplibre-gl/dist/maplibre-gl.css'
@@ -15,20 +17,27 @@ import 'maplibre-gl/dist/maplibre-gl.css'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url'
 
 import { markOf } from '../../shared/lights'
+import { connected } from '../../shared/live'
 import type { CaseItem, HeatCell, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
-import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, withGround, type StyleOptions } from './style'
 import { roomiest, type Rect } from './room'
 import { addSymbols } from './symbols'
 
 setWorkerUrl(workerUrl)
 
 const PULSE_MS = 2000
+/** A tile that failed is asked for again after so long, and after twice as long each time it fails anew. */
+const AGAIN_MS = 10_000
+const AGAIN_MOST_MS = 300_000
 /** More than this many new cases at once is no news but a flood: they are drawn without pulsing. */
 const PULSES = 40
 const CLICKABLE = ['panoramas', 'inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas', 'village-areas', 'heat-cells']
 
 type Point = [number, number]
+type TileAddress = { z: number; x: number; y: number }
+/** The library's event of something that failed; it names a tile where it was one. */
+type Failure = { error: Error; sourceId?: string; tile?: { tileID: { canonical: TileAddress } } }
 const point = (at: Point, properties: Record<string, unknown>): GeoJSON.Feature => ({
   type: 'Feature',
   geometry: { type: 'Point', coordinates: at },
@@ -67,6 +76,9 @@ export class WallMap {
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
   private crowded = 0
+  private readonly failed = new Map<string, { source: string; tile: TileAddress }>()
+  private again: ReturnType<typeof setTimeout> | undefined
+  private pause = AGAIN_MS
   /** While a tool has the pointer a click on the map picks nothing. */
   held = false
   /** A shape is begun and not finished: Escape is for it. */
@@ -112,11 +124,11 @@ export class WallMap {
     this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left')
     addSymbols(this.map)
     this.ready = new Promise((done) => this.map.once('style.load', () => done()))
-    this.map.on('idle', () => this.balanceHeat())
-    // The library would wait for ever for a tile that failed after it had been there: without its worker it is asked for anew.
-    this.map.on('error', (event) => {
-      if ('tile' in event) delete (event.tile as { actor?: unknown }).actor
+    this.map.on('idle', () => {
+      this.balanceHeat()
+      if (!this.failed.size) this.pause = AGAIN_MS
     })
+    this.map.on('error', (event) => this.fail(event as unknown as Failure))
     this.map.on('movestart', (event) => {
       if (!('fitting' in event)) this.shown = null
     })
@@ -128,6 +140,28 @@ export class WallMap {
       this.map.on('mouseenter', layer, () => (this.map.getCanvas().style.cursor = 'pointer'))
       this.map.on('mouseleave', layer, () => (this.map.getCanvas().style.cursor = ''))
     }
+  }
+
+  private fail({ error, sourceId: source, tile }: Failure): void {
+    // What could not be fetched the browser's console says by itself.
+    if (!(error instanceof AJAXError)) console.error(error)
+    if (!source || !tile) return
+    const { z, x, y } = tile.tileID.canonical
+    this.failed.set([source, z, x, y].join('/'), { source, tile: { z, x, y } })
+    this.again ??= setTimeout(() => {
+      this.again = undefined
+      // Not connected: everything is refreshed as soon as the service is there again.
+      if (!connected.value) return
+      this.pause = Math.min(this.pause * 2, AGAIN_MOST_MS)
+      this.askAgain()
+    }, this.pause)
+  }
+
+  /** Asks for the tiles that failed. Where all of a source is asked for, this comes first: alone the library would wait for
+   * ever for a tile that failed after it had been there. */
+  private askAgain(): void {
+    for (const { source, tile } of this.failed.values()) if (this.map.getSource(source)) this.map.refreshTiles(source, [tile])
+    this.failed.clear()
   }
 
   private click(feature: MapGeoJSONFeature | undefined, at: Point, picked: Pick): void {
@@ -168,10 +202,17 @@ export class WallMap {
   showCases(query: string): void {
     for (const [name, cells] of Object.entries(CASE_SOURCES)) this.vector(name)?.setTiles(caseTiles(query, cells))
     this.vector('wall-heat')?.setTiles(heatTiles(query))
+    this.askAgain()
+  }
+
+  /** Puts the ground under what is drawn, where it came later. */
+  lay(ground: StyleSpecification): void {
+    this.map.setStyle(ground, { transformStyle: (now) => withGround(ground, now!) })
   }
 
   /** Asks for the same tiles anew; the old ones stay until the new ones are there. */
   refresh(): void {
+    this.askAgain()
     for (const name of [...Object.keys(CASE_SOURCES), 'wall-heat']) if (this.map.getSource(name)) this.map.refreshTiles(name)
   }
 
@@ -235,6 +276,7 @@ export class WallMap {
 
   showComponents(categories: readonly string[]): void {
     this.vector('wall-components')?.setTiles(componentTiles(categories))
+    this.askAgain()
   }
 
   speak(chinese: boolean): void {
@@ -389,6 +431,7 @@ export class WallMap {
   }
 
   remove(): void {
+    clearTimeout(this.again)
     this.map.remove()
   }
 }
