@@ -24,7 +24,7 @@ export const PARTS_OF: Readonly<Record<LayerName, readonly string[]>> = {
   choropleth: ['choropleth-villages', 'choropleth-grids'],
   unitGrids: ['unit-grids'],
   dutyGrids: ['duty-grids'],
-  villages: ['villages', 'village-names'],
+  villages: ['villages', 'villages-here', 'village-names'],
   components: ['component-clusters', 'component-points'],
   heat: ['heat', 'heat-cells'],
   cases: [...CASE_LAYERS, 'drill-points'],
@@ -82,6 +82,9 @@ const rampColour = ramp(state)
 /** The share of a unit grid that was seen; none where that is not known. */
 const seen: Expression = ['feature-state', 'seen']
 const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.5 * opacity, 0]
+
+/** The villages with these codes. */
+export const here = (codes: readonly string[]): Expression => ['in', get('code'), ['literal', [...codes]]]
 
 const empty: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] }
 const points = (): SourceSpecification => ({ type: 'geojson', data: empty, promoteId: 'id' })
@@ -184,6 +187,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     { id: 'unit-grids', type: 'line', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 13, paint: { 'line-color': '#7f92a5', 'line-width': ['interpolate', ['linear'], ['zoom'], 13, 0.3, 17, 1.2], 'line-opacity': 0.55 } },
     { id: 'duty-grids', type: 'line', source: 'wall-duty-grids', 'source-layer': 'duty_grids', minzoom: 11, paint: { 'line-color': '#c3cfda', 'line-width': 1.2, 'line-dasharray': [3, 2] } },
     { id: 'villages', type: 'line', source: 'wall-villages', paint: { 'line-color': '#aab9c7', 'line-width': ['interpolate', ['linear'], ['zoom'], 10, 0.8, 15, 2], 'line-opacity': 0.7 } },
+    { id: 'villages-here', type: 'line', source: 'wall-villages', filter: here([]), layout: { 'line-join': 'round' }, paint: { 'line-color': '#ffffff', 'line-width': ['interpolate', ['linear'], ['zoom'], 10, 2, 15, 5] } },
     { id: 'component-clusters', type: 'circle', source: 'wall-components', 'source-layer': 'components', minzoom: 13, filter: ['>', N, 1], paint: {
       'circle-color': '#b9c6d2', 'circle-opacity': 0.5,
       'circle-radius': ['interpolate', ['linear'], N, 2, 2, 50, 5, 500, 9],

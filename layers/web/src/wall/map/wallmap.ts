@@ -20,7 +20,7 @@ import { markOf } from '../../shared/lights'
 import { connected } from '../../shared/live'
 import type { CaseItem, HeatCell, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
-import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, withGround, type StyleOptions } from './style'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, here, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, withGround, type StyleOptions } from './style'
 import { roomiest, type Rect } from './room'
 import { addSymbols } from './symbols'
 
@@ -277,6 +277,11 @@ export class WallMap {
   showComponents(categories: readonly string[]): void {
     this.vector('wall-components')?.setTiles(componentTiles(categories))
     this.askAgain()
+  }
+
+  /** Which villages all is about: their border is drawn for eyes far away. */
+  markVillages(codes: readonly string[]): void {
+    this.map.setFilter('villages-here', here(codes))
   }
 
   speak(chinese: boolean): void {
