@@ -53,6 +53,8 @@ export const magnification = (): number => parseFloat(getComputedStyle(document.
 type Box = [number, number, number, number]
 /** Between what is brought into view and what lies over the map or the map's edge. */
 const EDGE = 20
+/** What lies over so much of the ground in both directions lies all over it. */
+const MOST = 0.75
 /** Two paddings closer than this are one: panels are laid out in fractions of a pixel. */
 const SAME = 3
 /** Marks the map's own moves: what else moves it is somebody's wish to look elsewhere. */
@@ -232,11 +234,14 @@ export class WallMap {
     this.fitPlaces(cases.map((item) => [item.lon, item.lat]))
   }
 
-  /** Brings all these places into view. */
+  /** Brings all these places into view; where they lie all over the ground, that whole. */
   fitPlaces(places: readonly Point[]): void {
     if (!places.length) return
-    const [lon, lat] = [places.map(([x]) => x), places.map(([, y]) => y)]
-    this.fit([Math.min(...lon), Math.min(...lat), Math.max(...lon), Math.max(...lat)])
+    const around = (xs: number[], ys: number[]): Box => [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]
+    const box = around(places.map(([x]) => x), places.map(([, y]) => y))
+    const [w, s, e, n] = this.home
+    const allOver = box[2] - box[0] > (e - w) * MOST && box[3] - box[1] > (n - s) * MOST
+    this.fit(allOver ? around([w, e, box[0], box[2]], [s, n, box[1], box[3]]) : box)
   }
 
   /** Of the two ways to draw heat, one. */
