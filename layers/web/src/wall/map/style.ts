@@ -79,8 +79,9 @@ const ramp = (share: Expression): Expression => [
 ] as Expression
 /** Brightness by the area's number relative to the largest; areas without a number stay clear. */
 const rampColour = ramp(state)
-/** The share of a unit grid that was seen; none where that is not known. */
-const seen: Expression = ['feature-state', 'seen']
+/** The share of a unit grid that was seen, or that it is not known; none where nobody asks. */
+const seen: Expression = ['coalesce', ['feature-state', 'seen'], -2]
+export const UNKNOWN = -1
 const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.5 * opacity, 0]
 
 /** The villages with these codes. */
@@ -173,7 +174,8 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
   const layers: LayerSpecification[] = [
     { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
-    { id: 'coverage-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-color': ramp(seen), 'fill-opacity': ['case', ['==', seen, null], 0, 0.75] } },
+    { id: 'coverage-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-color': ramp(seen), 'fill-opacity': ['case', ['>=', seen, 0], 0.75, 0] } },
+    { id: 'coverage-unknown', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-pattern': 'hatch', 'fill-opacity': ['case', ['==', seen, UNKNOWN], 0.75, 0] } },
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
       'heatmap-weight': N,
       'heatmap-intensity': heatIntensity(10),

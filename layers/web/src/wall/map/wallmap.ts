@@ -20,7 +20,7 @@ import { markOf } from '../../shared/lights'
 import { connected } from '../../shared/live'
 import type { CaseItem, HeatCell, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
-import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, here, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, withGround, type StyleOptions } from './style'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, here, heatIntensity, heatTiles, opacityOf, PARTS_OF, UNKNOWN, wallStyle, withGround, type StyleOptions } from './style'
 import { roomiest, type Rect } from './room'
 import { addSymbols } from './symbols'
 
@@ -73,7 +73,7 @@ export class WallMap {
   private readonly over: () => Rect[]
   /** What was brought into view last and how, for as long as nobody moves the map. */
   private shown: { box: Box; padding: PaddingOptions } | null = null
-  private covered: ReadonlyMap<string, number> | null = null
+  private covered: ReadonlyMap<string, number | null> | null = null
   private readonly people = new Map<string, Position>()
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
@@ -301,13 +301,13 @@ export class WallMap {
     if (areas === 'unit-grids') this.cover(this.covered)
   }
 
-  /** Colours unit grids by the share of them that was seen, over the figures; null takes that away. */
-  cover(shares: ReadonlyMap<string, number> | null): void {
+  /** Colours unit grids by the share that was seen, over the figures, and hatches where that is not known (null). */
+  cover(shares: ReadonlyMap<string, number | null> | null): void {
     const target = { source: 'wall-unit-grids', sourceLayer: 'unit_grids' }
     for (const id of this.covered?.keys() ?? []) this.map.removeFeatureState({ ...target, id }, 'seen')
     this.covered = shares
-    for (const [id, seen] of shares ?? []) this.map.setFeatureState({ ...target, id }, { seen })
-    this.map.setLayoutProperty('coverage-grids', 'visibility', shares ? 'visible' : 'none')
+    for (const [id, seen] of shares ?? []) this.map.setFeatureState({ ...target, id }, { seen: seen ?? UNKNOWN })
+    for (const id of ['coverage-grids', 'coverage-unknown']) this.map.setLayoutProperty(id, 'visibility', shares ? 'visible' : 'none')
   }
 
   /** Draws everyone anew: the starting point of the moves that follow. */
