@@ -175,7 +175,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'coverage-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-color': ramp(seen), 'fill-opacity': ['case', ['>=', seen, 0], 0.75, 0] } },
-    { id: 'coverage-unknown', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-pattern': 'hatch', 'fill-opacity': ['case', ['==', seen, UNKNOWN], 0.75, 0] } },
+    { id: 'coverage-unknown', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-pattern': 'hatch', 'fill-opacity': ['case', ['==', seen, UNKNOWN], 0.5, 0] } },
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
       'heatmap-weight': N,
       'heatmap-intensity': heatIntensity(10),
