@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import case_views
@@ -335,14 +335,21 @@ def case_messages(tx: db.Connection, caller: Caller, wanted: CaseFilter, rows: S
     return sorted(found, key=lambda message: message.cursor or Cursor())
 
 
+def _joined() -> Hub:
+    """The hub, once it follows: before it says where it is, nobody could go on from there. Raises ``Unavailable``."""
+    store()
+    assert hub is not None
+    return hub
+
+
 @router.get("/api/stream", response_class=EventSourceResponse)
 async def stream(
-    request: Request, caller: Annotated[Caller, allow("case.view")], wanted: Filtered
+    request: Request,
+    caller: Annotated[Caller, allow("case.view")],
+    wanted: Filtered,
+    joined: Annotated[Hub, Depends(_joined)],
 ) -> AsyncIterator[ServerSentEvent]:
     """Changes as they happen: ``case``, ``positions``, ``hello``, and ``reset`` when too much was missed."""
-    joined = hub
-    if joined is None:
-        raise errors.Unavailable()
     listener = Listener(caller, wanted)
     joined.join(listener)
     token, place = token_of(request.headers, request.cookies), joined.cursor

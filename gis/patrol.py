@@ -296,8 +296,7 @@ def coverage(tx: Connection, scope: Scope, since: date, until: date, now: dateti
                 recorded,
             )
         )
-    never = datetime.min.replace(tzinfo=UTC)
-    grids.sort(key=lambda one: (one.last_at or never, one.code))
+    grids.sort(key=_longest_first)
     waiting = tx.execute(
         select(func.count()).where(patrol_day.c.stale, patrol_day.c.day.between(since, until))
     ).scalar_one()
@@ -315,12 +314,12 @@ def _state(people: int, seen: int, on_duty: float, recorded: float, share: float
 
 
 def _beats(grids: Sequence[GridCoverage], share: float) -> list[GridCoverage]:
-    """The same by duty grid: its unit grids together. Its last time is the longest unvisited grid's."""
+    """The same by duty grid, its unit grids together: in order of the last time anybody was in one of them."""
     found: dict[str, list[GridCoverage]] = {}
     for one in grids:
         if one.duty_grid_code:
             found.setdefault(one.duty_grid_code, []).append(one)
-    return [
+    beats = [
         GridCoverage(
             code,
             parts[0].village_code,
@@ -329,7 +328,7 @@ def _beats(grids: Sequence[GridCoverage], share: float) -> list[GridCoverage]:
             sum(one.seen for one in parts),
             sum(one.dwell_s for one in parts),
             max(one.people for one in parts),
-            parts[0].last_at,  # they are in order of it
+            parts[-1].last_at,  # they are in order of it
             _state(
                 max(one.people for one in parts),
                 sum(one.seen for one in parts),
@@ -340,8 +339,13 @@ def _beats(grids: Sequence[GridCoverage], share: float) -> list[GridCoverage]:
             parts[0].on_duty_s,
             parts[0].recorded_s,
         )
-        for code, parts in sorted(found.items())
+        for code, parts in found.items()
     ]
+    return sorted(beats, key=_longest_first)
+
+
+def _longest_first(one: GridCoverage) -> tuple[datetime, str]:
+    return one.last_at or datetime.min.replace(tzinfo=UTC), one.code
 
 
 def _seen_in(since: date, until: date) -> Any:

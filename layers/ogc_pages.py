@@ -7,7 +7,7 @@ from typing import Any, Final
 
 MEDIA_TYPE: Final = "text/html"
 #: Only what is in the page itself is used: no script, nothing from elsewhere.
-POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "zh": {
@@ -93,7 +93,8 @@ def page(told: Mapping[str, Any], base: str, language: str) -> str:
     title = _title(told, words)
     return (
         f'<!doctype html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+        f"<title>{title}</title>"
         f"<style>{_CSS}</style></head><body><nav>"
         f'<a href="{html.escape(base)}">{words["title"]}</a> › '
         f'<a href="{html.escape(base)}/collections">{words["layers"]}</a></nav>'

@@ -265,7 +265,7 @@ def test_a_stream_that_broke_off_catches_up_in_the_feeds_order_before_it_says_wh
     async def first(n):
         headers = [(b"last-event-id", str(before).encode())]
         request = Request({"type": "http", "headers": headers, "query_string": b""})
-        sent = live.stream(request, leader, CaseFilter())
+        sent = live.stream(request, leader, CaseFilter(), live.Hub())
         try:
             return [await anext(sent) for _ in range(n)]
         finally:
@@ -276,6 +276,14 @@ def test_a_stream_that_broke_off_catches_up_in_the_feeds_order_before_it_says_wh
     newest = {row.case_id: str(events.Cursor(row.xid, row.id)) for row in happened}
     assert [one.id for one in missed] == sorted(newest.values(), key=lambda one: [int(n) for n in one.split("-")])
     assert hello.event == "hello"
+
+
+def test_no_stream_begins_before_the_service_follows(client, login, monkeypatch):
+    """Whoever listened from then on would be told of nothing that was read in vain meanwhile."""
+    with monkeypatch.context() as starting:
+        starting.setattr(live, "hub", live.Hub())
+        answer = client.get("/api/stream", headers=login("leader"))
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
 def test_a_queue_keeps_to_the_rows_its_role_holds_for(client, login, database, cases):

@@ -230,6 +230,8 @@ def test_unknown_is_not_unvisited(tx):
     assert everybodys == sorted(everybodys, key=lambda grid: grid.last_at)
     assert found.grids[0].last_at is None, "what was never visited comes first"
     beat = next(one for one in found.duty_grids if one.code == known)
+    assert beat.last_at == everybodys[-1].last_at, "somebody was in one of its grids just now"
+    assert found.duty_grids[-1] == beat, "longest unvisited first"
     assert (beat.cells, beat.seen) == tuple(
         sum(getattr(grids[c], name) for c in parts[known]) for name in ("cells", "seen")
     )

@@ -185,8 +185,19 @@ def test_a_wall_that_was_refused_comes_back_by_itself(wall: Wall, town: Town) ->
     wall.page.route("**/api/divisions", lambda route: route.fulfill(status=500))
     wall.page.goto(f"{town.url}/wall")
     expect(wall.page.get_by_text("http_500").first).to_be_visible()
+    for path in ("**/style.json*", "**/tiles/unit_grids/**"):
+        wall.page.route(path, lambda route: route.fulfill(status=500))
     wall.page.unroute("**/api/divisions")
     before = wall.listed()
+    wall.wait_for(before)
+    expect(wall.page.get_by_text("底图没有读到")).to_be_visible()
+    grids = "wanggeMap.querySourceFeatures('wall-unit-grids', {sourceLayer: 'unit_grids'}).length"
+    assert wall.page.evaluate(f"() => wanggeMap.getSource('basemap') ? -1 : {grids}") == 0
+    for path in ("**/style.json*", "**/tiles/unit_grids/**"):
+        wall.page.unroute(path)
+    wall.page.wait_for_function(f"() => wanggeMap.getSource('basemap') && {grids} > 0")
+    expect(wall.page.get_by_text("底图没有读到")).to_have_count(0)
+    assert wall.page.evaluate("() => wanggeMap.getStyle().layers[0].type") == "background"
     wall.wait_for(before)
 
     # What was read stays in sight, and a tile that failed is asked for anew.
@@ -200,6 +211,7 @@ def test_a_wall_that_was_refused_comes_back_by_itself(wall: Wall, town: Town) ->
         wall.page.unroute(path)
     town.report(component, "恢复后上报")
     wall.wait_for(before + 2)
+    assert all("Failed to load resource" in fault for fault in wall.faults), wall.faults
     expect(wall.page.locator("header").get_by_role("alert")).to_have_count(0)
     expect(figure).to_be_visible()
 

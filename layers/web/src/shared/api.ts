@@ -76,6 +76,9 @@ const code = encodeURIComponent
 /** True for the error of a request we ourselves gave up. */
 export const isAbort = (error: unknown): boolean => error instanceof DOMException && error.name === 'AbortError'
 
+/** Whether the same may go well when it is tried again: not where a rule refuses it. */
+export const isPassing = (error: unknown): boolean => !(error instanceof ApiError) || error.status === 0 || error.status >= 500 || [409, 429].includes(error.status)
+
 /** Joins query strings that may be empty. */
 export const query = (...parts: string[]): string => {
   const joined = parts.filter(Boolean).join('&')

@@ -109,7 +109,7 @@ const common = {
   'filter.urged': ['催办', 'Urging'],
   'filter.urged.true': ['已催办', 'Urged'],
   'filter.urged.false': ['未催办', 'Not urged'],
-  'filter.q': ['文字', 'Text'],
+  'filter.q': ['案件文字', 'Case text'],
   'filter.today': ['今日', 'Today'],
   'filter.days': ['近 {n} 日', 'Last {n} days'],
   'filter.any': ['不限', 'Any time'],

@@ -1,7 +1,7 @@
 /** The names behind codes: villages, departments, categories of the town. Read once. */
 import { computed, ref, shallowRef } from 'vue'
 
-import { api, ApiError } from './api'
+import { api } from './api'
 import { t, word } from './i18n'
 import type { FilterKey } from './filter'
 import type { Catalogue, Me, Named, Town } from './types'
@@ -73,23 +73,22 @@ export function nameOf(key: FilterKey, value: string): string {
   return choices(key).find((choice) => choice.value === value)?.label ?? value
 }
 
-/** Who may not see the ground (an auditor, say) does without its names; the page stands. */
-function without<T>(instead: T): (error: unknown) => T {
-  return (error) => {
-    if (error instanceof ApiError && error.code === 'forbidden') return instead
-    throw error
-  }
+let running: Promise<void> | undefined
+
+/** Reads the names, once however often it is asked for meanwhile; a failure stays shown until they are there. */
+export function readNames(): Promise<void> {
+  running ??= read().finally(() => (running = undefined))
+  return running
 }
-export async function readNames(): Promise<void> {
-  namesProblem.value = null
+
+async function read(): Promise<void> {
   try {
-    ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = await Promise.all([
-      api.town(),
-      api.me(),
-      api.divisions().catch(without(null)),
-      api.departments().catch(without([])),
-      api.catalogue(),
-    ])
+    const [place, codes, self] = await Promise.all([api.town(), api.catalogue(), api.me()])
+    // Who may not see the ground (an auditor, say) does without its names; the page stands.
+    const ground = self.permissions.includes('map.view')
+    const [areas, units] = ground ? await Promise.all([api.divisions(), api.departments()]) : [null, []]
+    ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = [place, self, areas, units, codes]
+    namesProblem.value = null
   } catch (error) {
     namesProblem.value = error
   }

@@ -114,7 +114,7 @@ export function follow(): void {
   hear({ case: take, gone: (id) => (items.value = items.value.filter((item) => item.id !== id)) })
   watch(version, () => {
     if (drill.value) return
-    if (performance.now() - readAt > REREAD_MS && !paging.value) void load()
+    if (problem.value || (performance.now() - readAt > REREAD_MS && !paging.value)) void load()
     else void recount(running.signal).catch(() => null)
   })
   watch(ranking, (_, before) => {

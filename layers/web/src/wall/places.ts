@@ -20,7 +20,7 @@ const nameOfVillage = (code: string): string => String(divisions.value?.features
 type Kind = 'village' | 'department'
 
 /** Villages or departments that are all the caller may see; none when they see more, or other things. */
-function own(kind: Kind): string[] {
+export function own(kind: Kind): string[] {
   const roles = me.value?.roles ?? []
   return roles.length && roles.every((one) => one.scope === kind) ? roles.map((one) => one.scope_code) : []
 }

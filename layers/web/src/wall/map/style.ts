@@ -24,7 +24,7 @@ export const PARTS_OF: Readonly<Record<LayerName, readonly string[]>> = {
   choropleth: ['choropleth-villages', 'choropleth-grids'],
   unitGrids: ['unit-grids'],
   dutyGrids: ['duty-grids'],
-  villages: ['villages', 'village-names'],
+  villages: ['villages', 'villages-here', 'village-names'],
   components: ['component-clusters', 'component-points'],
   heat: ['heat', 'heat-cells'],
   cases: [...CASE_LAYERS, 'drill-points'],
@@ -79,9 +79,13 @@ const ramp = (share: Expression): Expression => [
 ] as Expression
 /** Brightness by the area's number relative to the largest; areas without a number stay clear. */
 const rampColour = ramp(state)
-/** The share of a unit grid that was seen; none where that is not known. */
-const seen: Expression = ['feature-state', 'seen']
+/** The share of a unit grid that was seen, or that it is not known; none where nobody asks. */
+const seen: Expression = ['coalesce', ['feature-state', 'seen'], -2]
+export const UNKNOWN = -1
 const rampOpacity = (opacity: number): Expression => ['case', ['>', ['coalesce', state, 0], 0], 0.5 * opacity, 0]
+
+/** The villages with these codes. */
+export const here = (codes: readonly string[]): Expression => ['in', get('code'), ['literal', [...codes]]]
 
 const empty: GeoJSON.FeatureCollection = { type: 'FeatureCollection', features: [] }
 const points = (): SourceSpecification => ({ type: 'geojson', data: empty, promoteId: 'id' })
@@ -170,7 +174,8 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
   const layers: LayerSpecification[] = [
     { id: 'choropleth-villages', type: 'fill', source: 'wall-villages', maxzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
     { id: 'choropleth-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: GRID_ZOOM, paint: { 'fill-color': rampColour, 'fill-opacity': rampOpacity(1) } },
-    { id: 'coverage-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-color': ramp(seen), 'fill-opacity': ['case', ['==', seen, null], 0, 0.75] } },
+    { id: 'coverage-grids', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-color': ramp(seen), 'fill-opacity': ['case', ['>=', seen, 0], 0.75, 0] } },
+    { id: 'coverage-unknown', type: 'fill', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 11, layout: { visibility: 'none' }, paint: { 'fill-pattern': 'hatch', 'fill-opacity': ['case', ['==', seen, UNKNOWN], 0.5, 0] } },
     { id: 'heat', type: 'heatmap', source: 'wall-heat', 'source-layer': 'heat', paint: {
       'heatmap-weight': N,
       'heatmap-intensity': heatIntensity(10),
@@ -184,6 +189,7 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     { id: 'unit-grids', type: 'line', source: 'wall-unit-grids', 'source-layer': 'unit_grids', minzoom: 13, paint: { 'line-color': '#7f92a5', 'line-width': ['interpolate', ['linear'], ['zoom'], 13, 0.3, 17, 1.2], 'line-opacity': 0.55 } },
     { id: 'duty-grids', type: 'line', source: 'wall-duty-grids', 'source-layer': 'duty_grids', minzoom: 11, paint: { 'line-color': '#c3cfda', 'line-width': 1.2, 'line-dasharray': [3, 2] } },
     { id: 'villages', type: 'line', source: 'wall-villages', paint: { 'line-color': '#aab9c7', 'line-width': ['interpolate', ['linear'], ['zoom'], 10, 0.8, 15, 2], 'line-opacity': 0.7 } },
+    { id: 'villages-here', type: 'line', source: 'wall-villages', filter: here([]), layout: { 'line-join': 'round' }, paint: { 'line-color': '#ffffff', 'line-width': ['interpolate', ['linear'], ['zoom'], 10, 2, 15, 5] } },
     { id: 'component-clusters', type: 'circle', source: 'wall-components', 'source-layer': 'components', minzoom: 13, filter: ['>', N, 1], paint: {
       'circle-color': '#b9c6d2', 'circle-opacity': 0.5,
       'circle-radius': ['interpolate', ['linear'], N, 2, 2, 50, 5, 500, 9],
@@ -208,17 +214,23 @@ export function wallStyle(base: StyleSpecification | null, o: StyleOptions): Sty
     } },
   ]
 
-  // Areas and lines go under the ground's names; village names are ours, since they belong to a layer one can hide.
-  const ground = (base?.layers ?? [{ id: 'ground', type: 'background', paint: { 'background-color': GROUND } } as const]).filter(
-    (layer) => layer.id !== 'village-name',
-  )
   const own = layers.map((layer) => (hidden.has(layer.id) ? ({ ...layer, layout: { ...layer.layout, visibility: 'none' } } as LayerSpecification) : layer))
+  return withGround(base, { version: 8, sources, layers: own })
+}
+
+const BARE = [{ id: 'ground', type: 'background', paint: { 'background-color': GROUND } } as const]
+
+/** What is drawn (without a ground, or over the bare one) over a ground, or over the bare one for null. */
+export function withGround(base: StyleSpecification | null, drawn: StyleSpecification): StyleSpecification {
+  // Areas and lines go under the ground's names; village names are ours, since they belong to a layer one can hide.
+  const ground = (base?.layers ?? BARE).filter((layer) => layer.id !== 'village-name')
+  const own = drawn.layers.filter((layer) => layer.type !== 'background')
   const isName = (layer: LayerSpecification) => layer.type === 'symbol'
   const isLow = (layer: LayerSpecification) => layer.type === 'fill' || layer.type === 'line'
   return {
-    version: 8,
+    ...drawn,
     ...base,
-    sources: { ...base?.sources, ...sources },
+    sources: { ...base?.sources, ...drawn.sources },
     layers: [
       ...ground.filter((layer) => !isName(layer)),
       ...own.filter(isLow),

@@ -105,6 +105,24 @@ function person(state: string): ImageData {
 
 export const INSPECTOR_STATES = ['moving', 'still', 'silent'] as const
 
+/** Slanted lines: nothing is known of an area that bears them. */
+function hatch(): ImageData {
+  const size = 8
+  return canvas(size, (c) => {
+    c.strokeStyle = '#9db0c1'
+    c.lineWidth = 1
+    // Beyond the edges too, so that one square goes over into the next.
+    for (const shift of [-size, 0, size]) {
+      c.moveTo(shift - 1, size + 1)
+      c.lineTo(shift + size + 1, -1)
+    }
+    c.stroke()
+  })
+}
+
+/** A ring that shows every part: what a legend explains rings with. */
+export const SAMPLE_RING = 'ring-0-3-2'
+
 /** Adds the fixed pictures and answers for cluster rings (`ring-<size>-<late>-<soon>`) when they are first needed. */
 export function addSymbols(map: MapLibreMap, ground: Ground = 'dark'): void {
   const colours = COLOURS[ground]
@@ -114,9 +132,15 @@ export function addSymbols(map: MapLibreMap, ground: Ground = 'dark'): void {
   for (const mark of MARKS) add(`mark-${mark}`, shape(SHAPE[mark], 20, mark === 'done' ? null : colours[mark], colours[mark], EDGE[ground]))
   for (const state of INSPECTOR_STATES) add(`person-${state}`, person(state))
   for (const [group, path] of Object.entries(GROUP_SHAPE)) add(`component-${group}`, shape(path, 13, COMPONENT, COMPONENT))
+  add('hatch', hatch())
+  const addRing = (id: string) => {
+    const [, size, late, soon] = id.split('-')
+    add(id, ring(RADII[Number(size)] ?? RADII[0]!, Number(late), Number(soon)))
+  }
+  addRing(SAMPLE_RING)
   map.setMissingStyleImageResolver((id) => {
-    const [family, size, late, soon] = id.split('-')
-    if (family === 'ring') add(id, ring(RADII[Number(size)] ?? RADII[0]!, Number(late), Number(soon)))
+    const [family] = id.split('-')
+    if (family === 'ring') addRing(id)
     else if (family === 'component') add(id, shape(GROUP_SHAPE['01']!, 13, COMPONENT, COMPONENT))
   })
 }

@@ -1,5 +1,6 @@
 /** The map as an object with a few verbs: show this filter, these people, this number. Knows MapLibre; knows no widgets. */
 import {
+  AJAXError,
   Map as MapLibreMap,
   MercatorCoordinate,
   ScaleControl,
@@ -8,6 +9,7 @@ import {
   type LayerSpecification,
   type MapGeoJSONFeature,
   type PaddingOptions,
+  type StyleSpecification,
   type VectorTileSource,
 } from 'maplibre-gl'
 import 'maplibre-gl/dist/maplibre-gl.css'
@@ -15,20 +17,27 @@ import 'maplibre-gl/dist/maplibre-gl.css'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?url'
 
 import { markOf } from '../../shared/lights'
+import { connected } from '../../shared/live'
 import type { CaseItem, HeatCell, Position, Town } from '../../shared/types'
 import type { LayerName, Selection } from '../state'
-import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, heatIntensity, heatTiles, opacityOf, PARTS_OF, wallStyle, type StyleOptions } from './style'
+import { CASE_LAYERS, CASE_SOURCES, caseTiles, clusterText, componentTiles, cellColour, here, heatIntensity, heatTiles, opacityOf, PARTS_OF, UNKNOWN, wallStyle, withGround, type StyleOptions } from './style'
 import { roomiest, type Rect } from './room'
 import { addSymbols } from './symbols'
 
 setWorkerUrl(workerUrl)
 
 const PULSE_MS = 2000
+/** A tile that failed is asked for again after so long, and after twice as long each time it fails anew. */
+const AGAIN_MS = 10_000
+const AGAIN_MOST_MS = 300_000
 /** More than this many new cases at once is no news but a flood: they are drawn without pulsing. */
 const PULSES = 40
 const CLICKABLE = ['panoramas', 'inspectors', 'drill-points', ...CASE_LAYERS, 'component-points', 'unit-grid-areas', 'village-areas', 'heat-cells']
 
 type Point = [number, number]
+type TileAddress = { z: number; x: number; y: number }
+/** The library's event of something that failed; it names a tile where it was one. */
+type Failure = { error: Error; sourceId?: string; tile?: { tileID: { canonical: TileAddress } } }
 const point = (at: Point, properties: Record<string, unknown>): GeoJSON.Feature => ({
   type: 'Feature',
   geometry: { type: 'Point', coordinates: at },
@@ -44,6 +53,8 @@ export const magnification = (): number => parseFloat(getComputedStyle(document.
 type Box = [number, number, number, number]
 /** Between what is brought into view and what lies over the map or the map's edge. */
 const EDGE = 20
+/** What lies over so much of the ground in both directions lies all over it. */
+const MOST = 0.75
 /** Two paddings closer than this are one: panels are laid out in fractions of a pixel. */
 const SAME = 3
 /** Marks the map's own moves: what else moves it is somebody's wish to look elsewhere. */
@@ -62,11 +73,14 @@ export class WallMap {
   private readonly over: () => Rect[]
   /** What was brought into view last and how, for as long as nobody moves the map. */
   private shown: { box: Box; padding: PaddingOptions } | null = null
-  private covered: ReadonlyMap<string, number> | null = null
+  private covered: ReadonlyMap<string, number | null> | null = null
   private readonly people = new Map<string, Position>()
   private fresh: { id: string; at: Point; since: number }[] = []
   private beating = false
   private crowded = 0
+  private readonly failed = new Map<string, { source: string; tile: TileAddress }>()
+  private again: ReturnType<typeof setTimeout> | undefined
+  private pause = AGAIN_MS
   /** While a tool has the pointer a click on the map picks nothing. */
   held = false
   /** A shape is begun and not finished: Escape is for it. */
@@ -112,11 +126,11 @@ export class WallMap {
     this.map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left')
     addSymbols(this.map)
     this.ready = new Promise((done) => this.map.once('style.load', () => done()))
-    this.map.on('idle', () => this.balanceHeat())
-    // The library would wait for ever for a tile that failed after it had been there: without its worker it is asked for anew.
-    this.map.on('error', (event) => {
-      if ('tile' in event) delete (event.tile as { actor?: unknown }).actor
+    this.map.on('idle', () => {
+      this.balanceHeat()
+      if (!this.failed.size) this.pause = AGAIN_MS
     })
+    this.map.on('error', (event) => this.fail(event as unknown as Failure))
     this.map.on('movestart', (event) => {
       if (!('fitting' in event)) this.shown = null
     })
@@ -128,6 +142,28 @@ export class WallMap {
       this.map.on('mouseenter', layer, () => (this.map.getCanvas().style.cursor = 'pointer'))
       this.map.on('mouseleave', layer, () => (this.map.getCanvas().style.cursor = ''))
     }
+  }
+
+  private fail({ error, sourceId: source, tile }: Failure): void {
+    // What could not be fetched the browser's console says by itself.
+    if (!(error instanceof AJAXError)) console.error(error)
+    if (!source || !tile) return
+    const { z, x, y } = tile.tileID.canonical
+    this.failed.set([source, z, x, y].join('/'), { source, tile: { z, x, y } })
+    this.again ??= setTimeout(() => {
+      this.again = undefined
+      // Not connected: everything is refreshed as soon as the service is there again.
+      if (!connected.value) return
+      this.pause = Math.min(this.pause * 2, AGAIN_MOST_MS)
+      this.askAgain()
+    }, this.pause)
+  }
+
+  /** Asks for the tiles that failed. Where all of a source is asked for, this comes first: alone the library would wait for
+   * ever for a tile that failed after it had been there. */
+  private askAgain(): void {
+    for (const { source, tile } of this.failed.values()) if (this.map.getSource(source)) this.map.refreshTiles(source, [tile])
+    this.failed.clear()
   }
 
   private click(feature: MapGeoJSONFeature | undefined, at: Point, picked: Pick): void {
@@ -168,10 +204,17 @@ export class WallMap {
   showCases(query: string): void {
     for (const [name, cells] of Object.entries(CASE_SOURCES)) this.vector(name)?.setTiles(caseTiles(query, cells))
     this.vector('wall-heat')?.setTiles(heatTiles(query))
+    this.askAgain()
+  }
+
+  /** Puts the ground under what is drawn, where it came later. */
+  lay(ground: StyleSpecification): void {
+    this.map.setStyle(ground, { transformStyle: (now) => withGround(ground, now!) })
   }
 
   /** Asks for the same tiles anew; the old ones stay until the new ones are there. */
   refresh(): void {
+    this.askAgain()
     for (const name of [...Object.keys(CASE_SOURCES), 'wall-heat']) if (this.map.getSource(name)) this.map.refreshTiles(name)
   }
 
@@ -191,11 +234,14 @@ export class WallMap {
     this.fitPlaces(cases.map((item) => [item.lon, item.lat]))
   }
 
-  /** Brings all these places into view. */
+  /** Brings all these places into view; where they lie all over the ground, that whole. */
   fitPlaces(places: readonly Point[]): void {
     if (!places.length) return
-    const [lon, lat] = [places.map(([x]) => x), places.map(([, y]) => y)]
-    this.fit([Math.min(...lon), Math.min(...lat), Math.max(...lon), Math.max(...lat)])
+    const around = (xs: number[], ys: number[]): Box => [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]
+    const box = around(places.map(([x]) => x), places.map(([, y]) => y))
+    const [w, s, e, n] = this.home
+    const allOver = box[2] - box[0] > (e - w) * MOST && box[3] - box[1] > (n - s) * MOST
+    this.fit(allOver ? around([w, e, box[0], box[2]], [s, n, box[1], box[3]]) : box)
   }
 
   /** Of the two ways to draw heat, one. */
@@ -235,6 +281,12 @@ export class WallMap {
 
   showComponents(categories: readonly string[]): void {
     this.vector('wall-components')?.setTiles(componentTiles(categories))
+    this.askAgain()
+  }
+
+  /** Which villages all is about: their border is drawn for eyes far away. */
+  markVillages(codes: readonly string[]): void {
+    this.map.setFilter('villages-here', here(codes))
   }
 
   speak(chinese: boolean): void {
@@ -249,13 +301,13 @@ export class WallMap {
     if (areas === 'unit-grids') this.cover(this.covered)
   }
 
-  /** Colours unit grids by the share of them that was seen, over the figures; null takes that away. */
-  cover(shares: ReadonlyMap<string, number> | null): void {
+  /** Colours unit grids by the share that was seen, over the figures, and hatches where that is not known (null). */
+  cover(shares: ReadonlyMap<string, number | null> | null): void {
     const target = { source: 'wall-unit-grids', sourceLayer: 'unit_grids' }
     for (const id of this.covered?.keys() ?? []) this.map.removeFeatureState({ ...target, id }, 'seen')
     this.covered = shares
-    for (const [id, seen] of shares ?? []) this.map.setFeatureState({ ...target, id }, { seen })
-    this.map.setLayoutProperty('coverage-grids', 'visibility', shares ? 'visible' : 'none')
+    for (const [id, seen] of shares ?? []) this.map.setFeatureState({ ...target, id }, { seen: seen ?? UNKNOWN })
+    for (const id of ['coverage-grids', 'coverage-unknown']) this.map.setLayoutProperty(id, 'visibility', shares ? 'visible' : 'none')
   }
 
   /** Draws everyone anew: the starting point of the moves that follow. */
@@ -389,6 +441,7 @@ export class WallMap {
   }
 
   remove(): void {
+    clearTimeout(this.again)
     this.map.remove()
   }
 }
