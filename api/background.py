@@ -4,6 +4,7 @@ Redis only executes: what must not be lost is in the database before a job is qu
 """
 
 import time
+from math import inf
 from pathlib import Path
 from uuid import UUID
 
@@ -69,7 +70,7 @@ def sweep() -> int:
     """Delete the uploads of a process that was killed between its file and its transaction; returns how many."""
     home = settings().home
     late = time.time() - UNNOTED
-    files = [one for name in ("surveys", "uploads") for one in (home / name).glob("*") if one.stat().st_mtime < late]
+    files = [one for name in ("surveys", "uploads") for one in (home / name).glob("*") if _changed(one) < late]
     if not files:
         return 0
     with db.transaction() as tx:
@@ -78,3 +79,10 @@ def sweep() -> int:
     for one in lost:
         one.unlink(missing_ok=True)
     return len(lost)
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:  # whoever had it deleted it meanwhile
+        return inf

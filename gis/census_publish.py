@@ -250,12 +250,12 @@ _TAKEN_BACK = """
     story as (select code, version, survey_id, case_id from component join touched using (code)
               union all select code, version, survey_id, case_id from component_version join touched using (code)),
     -- A change of grids makes a version, too, of the same survey.
-    lasting as (select * from story where case_id is not null or survey_id not in (select id from void))
-    select c.code, c.version, last.survey_id = :survey and last.case_id is null as mine,
-           (select max(version) from lasting where lasting.code = c.code
-            and (survey_id <> :survey or case_id is not null)) as before
-    from component c join touched using (code)
-    join lateral (select * from lasting where lasting.code = c.code order by version desc limit 1) last on true
+    lasting as (select * from story where case_id is not null or survey_id not in (select id from void)),
+    last as (select distinct on (code) code, survey_id, case_id from lasting order by code, version desc),
+    earlier as (select code, max(version) as version from lasting
+                where survey_id <> :survey or case_id is not null group by code)
+    select c.code, c.version, last.survey_id = :survey and last.case_id is null as mine, earlier.version as before
+    from component c join last using (code) left join earlier using (code)
     order by c.code
 """
 """Every component a survey wrote: whether it is still as that left it, and the version that holds without it."""

@@ -184,9 +184,9 @@ def _fields(
             else np.full(len(source), "", dtype=object)
         )
         named = (units != "") & (units != None)  # noqa: E711 — element-wise
-        label = "、".join(rule.columns) if rule else key
+        columns = rule.columns if rule and rule.columns else (key,)
         nobody = named & ~np.isin(units.astype(str), list(town.departments))
-        problems.add(nobody, errors.DepartmentUnknown, units, label, label, key)
+        problems.add(nobody, errors.DepartmentUnknown, units, "、".join(columns), ", ".join(columns), key)
         answer[key] = units
     late = ~in_order(answer["surveyed_on"], answer["changed_on"])
     if late.any():

@@ -116,8 +116,11 @@ class CaseStore:
         The same rows twice change nothing. Returns how many were new or newer.
         """
         taken = self._table.apply(encode(rows, self.dictionaries), mark, pack_ids(gone) if gone else None)
-        self._masks = ((0, 0), Recent(_MASKS))  # masks of an old base would keep all of it in memory
         self._versions = Versions.of(self.snapshot)  # by the writer: whoever asks for a tile should not wait for it
+        # What is held of an old base keeps all of it in memory until somebody asks again: let go of it now.
+        second = self._stamps[1]
+        self._stamps = (self._versions, second, self._versions.at(second))
+        self._masks = ((0, 0), Recent(_MASKS))
         return taken
 
     def refresh(self, tx: Connection, ids: Sequence[UUID], mark: str = "") -> int:

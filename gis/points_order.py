@@ -70,7 +70,7 @@ def _by_id(kept: _Kept, after: UUID | None, count: int) -> Rows:
     pieces = []
     for part, chosen in kept:
         segment = part.segment
-        at = int(segment.rank(pack_ids([UUID(int=after.int + 1)]))[0]) if after else 0
+        at = _up_to(segment, after) if after else 0
         if chosen.count < _MANY:
             rows = chosen.rows(0, segment.n)
             rows = rows[segment.rank(segment["id"][rows]) >= at] if after else rows
@@ -83,6 +83,12 @@ def _by_id(kept: _Kept, after: UUID | None, count: int) -> Rows:
         pieces.append((segment["id"][rows], rows + part.offset))
     ids, rows = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     return rows[np.lexsort((ids[:, 1], ids[:, 0]))[:count]]
+
+
+def _up_to(segment: Segment, last: UUID) -> int:
+    """How many ids are not greater than ``last``."""
+    packed = pack_ids([last])
+    return int(segment.rank(packed)[0] + (segment.find(packed)[0] >= 0))
 
 
 def _early(segment: Segment, kept: Ranked, order: Order, edge: Edge | None, count: int) -> Array:

@@ -14,6 +14,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Select,
     and_,
@@ -57,8 +58,12 @@ def within(scope: Scope) -> ColumnElement[bool]:
         parts.append(case.c.department_code.in_(codes))
         parts.append(case.c.co_departments.op("&&")(literal(codes, ARRAY(Text))))
     if scope.own is not None:
-        parts.append(or_(case.c.reporter_id == scope.own, case.c.assignee_id == scope.own))
+        parts.append(_own(scope.own))
     return or_(*parts) if parts else false()
+
+
+def _own(whom: UUID | BindParameter[UUID]) -> ColumnElement[bool]:
+    return or_(case.c.reporter_id == whom, case.c.assignee_id == whom)
 
 
 def visible_cases(caller: Caller) -> Select[Any]:
@@ -390,10 +395,13 @@ _LISTED = [c for c in case.c if c.name not in _NOT_LISTED]
 
 
 @lru_cache(maxsize=256)
-def _listed(scope: Scope) -> Select[Any]:
-    """The named cases of a scope, as lists show them; made once, for to build it takes longer than to run it."""
-    ids = bindparam("ids", type_=ARRAY(Uuid))
-    return named(select(*_LISTED).where(within(scope), case.c.id == func.any(ids)))
+def _listed(shared: Scope) -> Select[Any]:
+    """The cases ``ids`` of a scope or of ``own``, as lists show them.
+
+    Made once for all who share a scope but for their own cases: to build it takes longer than to run it.
+    """
+    ids, own = bindparam("ids", type_=ARRAY(Uuid)), bindparam("own", type_=Uuid())
+    return named(select(*_LISTED).where(or_(within(shared), _own(own)), case.c.id == func.any(ids)))
 
 
 def find(
@@ -437,7 +445,9 @@ def find(
 
 def listed(tx: Connection, caller: Caller, ids: Sequence[UUID]) -> list[Any]:
     """Those of the named cases that the caller may see, in this order, with the columns a list tells."""
-    whole = {row.id: row for row in tx.execute(_listed(caller.scope), {"ids": list(ids)}).all()}
+    scope = caller.scope
+    statement = _listed(replace(scope, own=None))
+    whole = {row.id: row for row in tx.execute(statement, {"ids": list(ids), "own": scope.own}).all()}
     return [whole[one] for one in ids if one in whole]
 
 

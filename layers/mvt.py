@@ -43,12 +43,22 @@ class Table:
 
     def __init__(self, names: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
         self.names, self.rows = tuple(names), tuple(rows)
-        values: dict[str | int, int] = {}
-        self.numbers = np.array(
-            [[values.setdefault(value, len(values)) for value in row] for row in self.rows], np.int64
-        )
-        self.values = tuple(values)
+        self.values: tuple[str | int, ...] = ()
+        self.numbers = self._numbered(self.rows)
         self._records: dict[Any, Array] = {}
+
+    def _numbered(self, rows: Sequence[Sequence[str | int]]) -> Array:
+        values = {value: number for number, value in enumerate(self.values)}
+        numbers = [[values.setdefault(value, len(values)) for value in row] for row in rows]
+        self.values = tuple(values)
+        return np.array(numbers, np.int64).reshape(-1, len(self.names))
+
+    def followed_by(self, rows: Sequence[Sequence[str | int]]) -> "Table":
+        """A table of these rows after its own, which keep their numbers and are not looked at again."""
+        longer = Table(self.names, ())
+        longer.rows, longer.values = (*self.rows, *rows), self.values
+        longer.numbers = np.concatenate([self.numbers, longer._numbered(rows)])
+        return longer
 
     def only(self, codes: Array) -> "tuple[Table, Array]":
         """The rows of these numbers as a table of their own, and the numbers there."""

@@ -1,7 +1,7 @@
 """Tiles of the point layers: clusters, heat and components as vector tile bytes. Knows what is told, not how to ask."""
 
-from functools import lru_cache
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -37,12 +37,16 @@ def cases(store: CaseStore, mask: Mask, z: int, x: int, y: int, bits: int = CELL
     return layer("cases", blocks)
 
 
-@lru_cache(maxsize=2)
+_tables: Final[WeakKeyDictionary[Dictionary, Table]] = WeakKeyDictionary()
+_NO_LOOKS: Final = Table(("n", "category", "light", "severity", "stage", "status", "kind"), ())
+
+
 def _told(looks: Dictionary, count: int) -> Table:
-    """What lone cases show: a row for every look under every light."""
-    return Table(
-        ("n", "category", "light", "severity", "stage", "status", "kind"),
-        [
+    """What lone cases show: a row for every look under every light, at least of the first ``count`` looks."""
+    table = _tables.get(looks, _NO_LOOKS)
+    known = len(table.rows) // len(_LIGHTS)
+    if known < count:
+        fresh = [
             (
                 1,
                 ":".join(look.category),
@@ -52,10 +56,11 @@ def _told(looks: Dictionary, count: int) -> Table:
                 look.status,
                 look.kind,
             )
-            for look in looks.values[:count]
+            for look in looks.values[known:count]
             for light in _LIGHTS
-        ],
-    )
+        ]
+        table = _tables[looks] = table.followed_by(fresh)
+    return table
 
 
 def heat(store: CaseStore, mask: Mask, z: int, x: int, y: int) -> bytes:

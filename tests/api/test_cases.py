@@ -210,6 +210,12 @@ def test_a_cursor_nobody_gave_out_is_refused(client, login, told):
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor")
 
 
+def test_nothing_comes_after_the_last_of_all_ids(client, login):
+    cursor = base64.urlsafe_b64encode(json.dumps(["due", "", str(UUID(int=2**128 - 1))]).encode()).decode()
+    answer = client.get("/api/cases", params={"order": "due", "cursor": cursor}, headers=login("acceptor1"))
+    assert (answer.json()["items"], answer.json()["next"]) == ([], None)
+
+
 def test_acting_twice_from_one_page_tells_who_was_first(client, login, spot):
     headers = login("acceptor1")
     made = client.post("/api/cases", json=a_report(spot), headers=headers).json()

@@ -250,5 +250,7 @@ def test_a_file_whose_process_was_killed_is_swept_away(client, login):
     assert background.sweep() == 0, "it may be one that is being noted just now"
     for one in (kept, lost):
         os.utime(one, (0, 0))
+    (folder / "gone.csv").symlink_to("deleted while the folder is read")
     assert background.sweep() == 1
+    (folder / "gone.csv").unlink()
     assert list(folder.glob("*")) == [kept]

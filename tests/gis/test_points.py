@@ -1,6 +1,8 @@
 """The point store against a plain reading of the same rules, row by row."""
 
+import gc
 import random
+import weakref
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -350,6 +352,19 @@ def assert_paged(store: CaseStore, mask, rows: list[Row], page: int) -> None:
             at = last.reported_at if order == "newest" else last.next_due_at
             edge = (micros(at) if at else NO_LIMIT, last.id)
         assert told == [row.id for row in ordered]
+    assert not len(points_order.first(mask, "due", (NO_LIMIT, UUID(int=2**128 - 1)), page)), "nothing is after the last"
+
+
+def test_nobody_holds_what_was_merged_into_a_new_base():
+    rows = [Row(UUID(int=i + 1), 116.65, 40.1) for i in range(points_table._TAIL_MIN + 2)]
+    store = CaseStore.of(rows[:1])
+    store.stamp(NOW)
+    store.mask(EVERYTHING, CaseFilter(), NOW)
+    old = weakref.ref(store.snapshot.parts[0].segment)
+    store.apply(rows[1:])
+    assert len(store.snapshot.parts) == 1
+    gc.collect()
+    assert old() is None
 
 
 def test_the_first_of_very_many_are_found_by_a_sample():

@@ -1,5 +1,6 @@
 """Point tiles are read back by an independent decoder; shape tiles come from PostGIS."""
 
+import itertools
 import random
 from collections import Counter
 from uuid import UUID
@@ -71,11 +72,11 @@ def test_numbers_of_values_may_take_three_bytes():
 def assert_together(rows, codes):
     count = len(codes)
     at, words = np.zeros(count, np.int64), tuple(f"no {i}" for i in range(count))
-    together = Rows(Table(("kind", "n", "word")[: len(rows[0])], rows), np.array(codes))
-    told = [dict(zip(together.table.names, rows[code], strict=True)) for code in codes]
-    for properties in (
-        [together, Property("i", np.arange(count), words)],
-        [Property("i", np.arange(count), words), together],
+    names, other = ("kind", "n", "word")[: len(rows[0])], Property("i", np.arange(count), words)
+    told = [dict(zip(names, rows[code], strict=True)) for code in codes]
+    whole, grown = Table(names, rows), Table(names, rows[:1]).followed_by(rows[1:])
+    for properties in itertools.chain.from_iterable(
+        ([together, other], [other, together]) for together in (Rows(one, np.array(codes)) for one in (whole, grown))
     ):
         got = [features for _, features in read(layer("things", [Block(at, at, properties)]))["things"]]
         assert got == [row | {"i": word} for row, word in zip(told, words, strict=True)]
