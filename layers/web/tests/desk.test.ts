@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { entryOf, mayUse, type NavEntry } from '../src/desk/area'
+import { ApiError, isPassing } from '../src/shared/api'
 import { COLOUR_ON_LIGHT, MARKS } from '../src/shared/lights'
 import { catalogues, messages } from '../src/shared/messages'
 
@@ -22,6 +23,14 @@ describe('who may use an area', () => {
     expect(entryOf(nav, '/a/x')).toBe(nav[0])
     expect(entryOf(nav, '/a/b/c')).toBe(nav[1])
     expect(entryOf(nav, '/abc')).toBeUndefined()
+  })
+})
+
+describe('a failure', () => {
+  it('is worth another try unless a rule refuses', () => {
+    const statuses = [0, 400, 403, 404, 409, 422, 429, 500, 503]
+    expect(statuses.filter((status) => isPassing(new ApiError(status, 'code', '', '')))).toEqual([0, 409, 429, 500, 503])
+    expect(isPassing(new TypeError('broken'))).toBe(true)
   })
 })
 

@@ -26,6 +26,9 @@ import { addSymbols } from './symbols'
 
 setWorkerUrl(workerUrl)
 
+/** Sources of what moves all day, and of what changes when somebody publishes it. */
+const LIVE = [...Object.keys(CASE_SOURCES), 'wall-heat']
+const PUBLISHED = ['wall-unit-grids', 'wall-duty-grids', 'wall-components']
 const PULSE_MS = 2000
 /** A tile that failed is asked for again after so long, and after twice as long each time it fails anew. */
 const AGAIN_MS = 10_000
@@ -213,9 +216,14 @@ export class WallMap {
   }
 
   /** Asks for the same tiles anew; the old ones stay until the new ones are there. */
-  refresh(): void {
+  refresh(sources: readonly string[] = LIVE): void {
     this.askAgain()
-    for (const name of [...Object.keys(CASE_SOURCES), 'wall-heat']) if (this.map.getSource(name)) this.map.refreshTiles(name)
+    for (const name of sources) if (this.map.getSource(name)) this.map.refreshTiles(name)
+  }
+
+  /** The same of what is published: grids and components. */
+  refreshPublished(): void {
+    this.refresh(PUBLISHED)
   }
 
   /** Draws exactly these cases instead of the filter's, or the filter's again for null. */

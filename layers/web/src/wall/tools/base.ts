@@ -1,4 +1,5 @@
 /** Which ground lies under the map: the town's own, or the pictures of another basemap. */
+import type { SymbolLayerSpecification } from 'maplibre-gl'
 import { computed, shallowRef } from 'vue'
 
 import { addressed } from '../state'
@@ -15,14 +16,21 @@ export async function readBasemaps(): Promise<void> {
 }
 
 const GROUND = 'tool-ground'
+/** Names of the ground stand out over pictures from above in this; what each was written in comes back with its own ground. */
+const OVER_IMAGERY = '#e6ecf2'
+const ink = new Map<string, NonNullable<SymbolLayerSpecification['paint']>['text-color']>()
 
 /** Lays the pictures under everything of ours; over imagery the ground's names stay, over a map it has its own. */
 export function layGround({ map }: WallMap, one: Basemap | null): void {
   const { layers } = map.getStyle()
   for (const layer of layers) {
     if (!('source' in layer) || layer.source !== 'basemap') continue
-    const shown = !one || (one.picture === 'imagery' && layer.type === 'symbol')
+    const imagery = one?.picture === 'imagery'
+    const shown = !one || (imagery && layer.type === 'symbol')
     map.setLayoutProperty(layer.id, 'visibility', shown ? 'visible' : 'none')
+    if (layer.type !== 'symbol') continue
+    if (!ink.has(layer.id)) ink.set(layer.id, layer.paint?.['text-color'])
+    map.setPaintProperty(layer.id, 'text-color', imagery ? OVER_IMAGERY : ink.get(layer.id))
   }
   if (map.getLayer(GROUND)) map.removeLayer(GROUND)
   if (map.getSource(GROUND)) map.removeSource(GROUND)
