@@ -86,13 +86,17 @@ class Kept(Generic[Found]):
         self._running: asyncio.Task[Found] | None = None
 
     async def get(self) -> Found:
-        """The newest that is there; only the first caller ever waits."""
-        if self._found is not None and (self._until > time.monotonic() or self._running is not None):
+        """The newest that is there. Who asks after a quiet spell waits: then the old one may be of any age."""
+        now = time.monotonic()
+        if self._found is not None and now < self._until:
             return self._found
         if self._running is None:
             self._running = asyncio.create_task(asyncio.to_thread(self._look, self._found))
             self._running.add_done_callback(self._take)
-        return self._found if self._found is not None else await asyncio.shield(self._running)
+        running = self._running
+        if self._found is None or now > self._until + LOOK_SECONDS:
+            await asyncio.wait([running])
+        return running.result() if self._found is None else self._found
 
     def _take(self, task: "asyncio.Task[Found]") -> None:
         self._running = None

@@ -1,12 +1,14 @@
 """Tiles over HTTP: rights, versions, scope, compression, and the same cases as the list."""
 
+import asyncio
 import gzip
 import time
+from itertools import count
 
 import mapbox_vector_tile
 import pytest
 
-from api.tiles import Cache
+from api.tiles import LOOK_SECONDS, Cache, Kept
 from gis import geometry
 
 MVT = "application/vnd.mapbox-vector-tile"
@@ -212,3 +214,20 @@ def test_the_cache_forgets_what_was_not_used_for_longest():
     assert cache.bytes == 2700
     cache.put("e", gzip.compress(bytes(10)))
     assert cache.bytes <= 3000
+
+
+def test_who_asks_after_a_quiet_spell_gets_nothing_old():
+    numbers = count()
+    kept = Kept(lambda before: next(numbers))
+
+    async def ask() -> list[int]:
+        told = [await kept.get()]
+        for late in (0, LOOK_SECONDS / 2, 2 * LOOK_SECONDS):
+            kept._until = time.monotonic() - late if late else kept._until
+            told.append(await kept.get())
+            if kept._running is not None:
+                await kept._running
+        return told
+
+    # Within its time and a little after it the first is good enough: it is the third that looked again.
+    assert asyncio.run(ask()) == [0, 0, 0, 2]
