@@ -200,6 +200,7 @@ export const census = {
   'census.found.none': ['没有找到部件。', 'No component was found.'],
   'census.component.versions': ['版本', 'Versions'],
   'census.component.version': ['第 {n} 版', 'Version {n}'],
+  'census.component.corrected': ['更正', 'Correction'],
   'census.component.now': ['现行', 'In force'],
   'census.component.until': ['至 {at}', 'until {at}'],
   'census.component.first': ['首次登记', 'First entered'],
