@@ -72,6 +72,7 @@ export const census = {
   'census.refused.mapping': ['这份映射与文件的列不符。请放弃草稿，选对映射重新导入；没有合适的映射时，请管理员在 data/mappings 加一份。', 'The mapping does not fit the columns of the file. Withdraw it and import with the right mapping; where none fits, have one added to data/mappings.'],
   'census.refused.columns': ['文件的列：{names}', 'Columns of the file: {names}'],
   'census.refused.another': ['换一个坐标系', 'Another system'],
+  'census.shifted': ['各行与已发布的普查相差同样的距离和方向。如果坐标系声明有误，可换一个坐标系读取整个文件；读取后仍可撤销。', 'All rows lie off the published census by the same way. If the coordinate system was declared wrongly, the whole file can be read in another; that can be undone.'],
   'census.refused.reread': ['重新读取', 'Read anew'],
   'census.finding': ['问题', 'Finding'],
   'census.severity.error': ['错误', 'Error'],
