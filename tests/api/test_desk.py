@@ -278,6 +278,14 @@ def test_a_stream_that_broke_off_catches_up_in_the_feeds_order_before_it_says_wh
     assert hello.event == "hello"
 
 
+def test_a_queue_holds_only_what_waits_for_its_role(client, login, cases):
+    """What waits for the census clerk at first is in a state called as the one in which cases wait for the acceptor."""
+    told = client.get("/api/todo", headers=login("census")).json()
+    counts = {(q["role"], q["state"]): q["count"] for q in told["queues"]}
+    assert cases["reported"]
+    assert counts["census_clerk", "reported"] == 0
+
+
 def test_a_queue_keeps_to_the_rows_its_role_holds_for(client, login, database, cases):
     with database.engine.begin() as tx:
         someone = people.by_username(tx, "manager_D04").id
