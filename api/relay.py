@@ -6,7 +6,8 @@ Any number may run: deliveries are claimed, marking is an ordinary act. Killing 
 import signal
 import time
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from functools import partial
 from threading import Event
 
 import structlog
@@ -18,7 +19,7 @@ from gis.db import Connection
 log = structlog.get_logger("relay")
 
 CONSUMERS: dict[str, Callable[[Connection, list], object]] = {"statistics": measures.apply}
-IDLE_SECONDS = 0.25
+IDLE_SECONDS, RETRY_SECONDS = 0.25, 1.0
 DEADLINES_EVERY = 2.0
 # A person's day is read whole to be worked out: a few at a time, so that events never wait long for it.
 PATROL_EVERY, FORGET_EVERY = 5.0, 3600.0
@@ -54,55 +55,81 @@ def patrolled() -> int:
     return len(due)
 
 
-def forget() -> None:
-    """Make tracks coarse, and drop them, whose time by the track rule is over; drop files nobody has any more."""
-    with db.transaction() as tx:
-        more = patrol.coarsen(tx)
+def coarsen() -> None:
+    """Make tracks coarse whose time by the track rule is over."""
+    more = 1
     while more:
         with db.transaction() as tx:
             more = patrol.coarsen(tx)
-    with db.transaction() as tx:
-        patrol.drop(tx)
-    background.sweep()
 
 
-def tick(mark: events.Midnight | None = None, now: datetime | None = None) -> events.Midnight:
-    """What time alone brings: overdue cases, timers, digests of days that ended, grids of a new day, lost imports.
+def _of(work: Callable[[Connection], object]) -> Callable[[], None]:
+    """``work`` in a transaction of its own."""
 
-    Returns the mark to hand to the next tick.
-    """
-    with db.transaction() as tx:
-        deadlines.mark_overdue(tx, now=now)
-    with db.transaction() as tx:
-        deadlines.wake(tx, now=now)
-    with db.transaction() as tx:
-        mark = events.close_days(tx, mark, now)
-    with db.transaction() as tx:
-        grid_drafts.take(tx, validity.today())
-    background.requeue()
-    return mark
+    def done() -> None:
+        with db.transaction() as tx:
+            work(tx)
+
+    return done
+
+
+class Days:
+    """Closes days that ended, with a digest each."""
+
+    def __init__(self) -> None:
+        self._mark: events.Midnight | None = None
+
+    def close(self, tx: Connection) -> None:
+        """One look; a day may take several."""
+        self._mark = events.close_days(tx, self._mark)
+
+
+@dataclass
+class Stage:
+    """Something done over and over, every so many seconds; ``every`` = 0: as long as it says how much it did."""
+
+    name: str
+    work: Callable[[], int | None]
+    every: float = 0.0
+    due: float = 0.0
+
+    def run(self) -> int:
+        """Do it if it is time. A failure is logged and tried again later; it stops no other stage."""
+        if time.monotonic() < self.due:
+            return 0
+        done: int | None = 0
+        wait = self.every
+        try:
+            done = self.work()
+        except Exception:
+            log.exception("a relay stage failed", stage=self.name)
+            wait = max(wait, RETRY_SECONDS)
+        self.due = time.monotonic() + wait
+        return 0 if self.every else done or 0
+
+
+def stages() -> list[Stage]:
+    """Everything the relay does, in order."""
+    return [
+        *(Stage(f"events for {consumer}", partial(pump, consumer)) for consumer in CONSUMERS),
+        Stage("moves between workflows", move_cases),
+        Stage("overdue cases", _of(deadlines.mark_overdue), DEADLINES_EVERY),
+        Stage("timers", _of(deadlines.wake), DEADLINES_EVERY),
+        Stage("digests of days", _of(Days().close), DEADLINES_EVERY),
+        Stage("grids of a new day", _of(lambda tx: grid_drafts.take(tx, validity.today())), DEADLINES_EVERY),
+        Stage("lost imports", background.requeue, DEADLINES_EVERY),
+        Stage("days of tracks", patrolled, PATROL_EVERY),
+        Stage("coarse tracks", coarsen, FORGET_EVERY),
+        Stage("old tracks", _of(patrol.drop), FORGET_EVERY),
+        Stage("files nobody has any more", background.sweep, FORGET_EVERY),
+    ]
 
 
 def run(stop: Event) -> None:
-    """Loop until ``stop`` is set. A failing round is logged and tried again; it never ends the loop."""
-    next_tick, next_patrol, next_forgetting, mark = 0.0, 0.0, 0.0, None
+    """Loop until ``stop`` is set."""
+    all = stages()
     while not stop.is_set():
-        worked = 0
-        try:
-            worked = sum(pump(consumer) for consumer in CONSUMERS) + move_cases()
-            if time.monotonic() >= next_tick:
-                mark = tick(mark)
-                next_tick = time.monotonic() + DEADLINES_EVERY
-            if time.monotonic() >= next_patrol:
-                patrolled()
-                next_patrol = time.monotonic() + PATROL_EVERY
-            if time.monotonic() >= next_forgetting:
-                next_forgetting = time.monotonic() + FORGET_EVERY
-                forget()
-        except Exception:
-            log.exception("relay round failed")
-            stop.wait(1.0)
-        if not worked:
+        if not sum(stage.run() for stage in all):
             stop.wait(IDLE_SECONDS)
 
 

@@ -17,6 +17,7 @@ from gis.feature_sources import TYPES, source
 from gis.features import Asked, Feature
 from gis.map_layers import Layer
 from gis.people import Caller
+from gis.rulebook import rulebook
 from gis.search import ZONE
 from gis.selection_area import Area, area
 from layers import geopackage
@@ -123,17 +124,16 @@ def download(
     now = datetime.now(UTC)
     with db.transaction() as tx:
         of = body.asked(tx, caller, now)
-    told = {"geometry": body.geometry, "filter": body.filter}
-    _admit(caller, [of], now, {"format": form, **told})
+        words = _words(tx, of, language)
+    _admit(caller, [of], now, {"format": form, "geometry": body.geometry, "filter": body.filter})
     stem = f"wangge-{of.layer.code}-{now.astimezone(ZONE):%Y%m%d-%H%M}"
     if form == "gpkg":
-        return downloads.file(_geopackage(caller, [of], now, language, told), geopackage.MEDIA_TYPE, f"{stem}.gpkg")
+        return downloads.file(_geopackage(caller, [(of, words)], now, language), geopackage.MEDIA_TYPE, f"{stem}.gpkg")
     if form == "geojson":
         return downloads.file(_geojson(_pages(caller, of, now)), "application/geo+json", f"{stem}.geojson")
     made_by = f"{caller.name}（{caller.username}）"
-    query = "" if told == {"geometry": None, "filter": {}} else json.dumps(told, ensure_ascii=False)[:2000]
     name = (of.layer.name["zh"], of.layer.name["en"])
-    note = case_export.Note(made_by, now, query, "", language, name)
+    note = case_export.Note(made_by, now, words, "", language, name)
     return downloads.table(_columns(of.layer), _items(caller, of, now), note, form, stem)
 
 
@@ -149,11 +149,11 @@ def layers_as_geopackage(
     with db.transaction() as tx:
         every = [features.layer(tx, caller, code) for code in dict.fromkeys(layers.split(","))]
         town = register.the_town(tx)
-    asked = [Asked(one, wanted=wanted) for one in every]
+        asked = [Asked(one, wanted=wanted) if one.query == "cases" else Asked(one) for one in every]
+        told = [(of, _words(tx, of, language)) for of in asked]
     _admit(caller, asked, now, {"format": "gpkg", "filter": wanted.query()})
-    told = {"filter": wanted.query()} if wanted.query() else {}
     name = f"wangge-{town['code']}-{now.astimezone(ZONE):%Y%m%d-%H%M}.gpkg"
-    return downloads.file(_geopackage(caller, asked, now, language, told), geopackage.MEDIA_TYPE, name)
+    return downloads.file(_geopackage(caller, told, now, language), geopackage.MEDIA_TYPE, name)
 
 
 def as_geojson(one: Feature) -> dict[str, Any]:
@@ -236,12 +236,24 @@ def cell(value: Any, language: str) -> case_export.Cell:
     return value if value is None or isinstance(value, int | float) else str(value)
 
 
-def _geopackage(
-    caller: Caller, every: Sequence[Asked], now: datetime, language: str, told: Mapping[str, Any]
-) -> Iterator[bytes]:
+def _words(tx: db.Connection, of: Asked, language: str) -> str:
+    """What was asked for, for whoever reads the file; nothing for a whole layer."""
+    chinese = language == "zh"
+    told = filter_words.words(tx, rulebook(tx), of.wanted, language)
+    for name, values in of.equals.items():
+        told[of.layer.features[name][language]] = ("、" if chinese else ", ").join(
+            str(cell(value, language)) for value in values
+        )
+    if of.area:
+        hectares = f"{of.area.measured()['area_m2'] / 10_000:,.2f}"
+        told["所选范围" if chinese else "Selected area"] = f"{hectares} 公顷" if chinese else f"{hectares} ha"
+    colon, stop = ("：", "；") if chinese else (": ", "; ")
+    return stop.join(f"{head}{colon}{names}" for head, names in told.items())
+
+
+def _geopackage(caller: Caller, every: Sequence[tuple[Asked, str]], now: datetime, language: str) -> Iterator[bytes]:
     made = f"{caller.name}（{caller.username}） {now.astimezone(ZONE):%Y-%m-%d %H:%M:%S}"
-    about = f"{made} {json.dumps(told, ensure_ascii=False)}" if told else made
-    return downloads.package([_table(caller, of, now, language, about) for of in every])
+    return downloads.package([_table(caller, of, now, language, f"{made} {words}".strip()) for of, words in every])
 
 
 def _table(caller: Caller, of: Asked, now: datetime, language: str, about: str) -> geopackage.Table:

@@ -194,8 +194,8 @@ class Inspector(Worker):
         self._goal: tuple[float, float] | None = None
         self._rest_until = 0.0
         self._moved = time.monotonic()
-        # A device's numbers go on after a restart: they start at the clock.
-        self._seq = int(time.time() * 10)
+        self._device = f"sim-{username}-{time.time_ns() // 1_000_000:x}"  # a phone of its own for each run, from 1 on
+        self._seq = 0
         self._unsent: list[dict[str, Any]] = []
 
     def begin(self) -> None:
@@ -229,7 +229,7 @@ class Inspector(Worker):
         accuracy = round(abs(self.chance.gauss(GPS_M, 2)) + 2, 1)
         self._unsent.append({"seq": self._seq, "at": moment, "lon": lon, "lat": lat, "accuracy_m": accuracy})
         batch = self._unsent[:MOST_AT_ONCE]
-        body = {"device": f"sim-{self.username}", "fixes": batch}
+        body = {"device": self._device, "fixes": batch}
         acked = self.call("positions", "POST", "/api/positions", body=body)["acked_seq"]
         self._unsent = [fix for fix in self._unsent if fix["seq"] > acked]
         return 0.0 if self._unsent else self.fix_every

@@ -21,12 +21,13 @@ _TOLD = (
 
 def versions(tx: Connection, caller: Caller, code: str) -> list[dict[str, Any]]:
     """Every version of a component, the newest first: what was known, from when to when (``valid_to`` None: now), which
-    survey or change case brought it (``number`` only of a case the caller may see), and ``changes`` {field: [before,
-    after]} with ``moved_m``.
+    survey or change case (``corrected``) brought it, and ``changes`` {field: [before, after]} with ``moved_m``.
+    ``case_id`` and ``number`` only of a case the caller may see.
 
     Raises ``ComponentUnknown``.
     """
-    shared = [*_TOLD, "version", "valid_from", "survey_id", "case_id"]
+    told = [*_TOLD, "version", "valid_from", "survey_id"]
+    shared = [*told, "case_id"]
     now = select(*(component.c[name] for name in shared), null().label("valid_to")).where(component.c.code == code)
     past = select(*(component_version.c[name] for name in shared), component_version.c.valid_to).where(
         component_version.c.code == code
@@ -34,7 +35,11 @@ def versions(tx: Connection, caller: Caller, code: str) -> list[dict[str, Any]]:
     each = union_all(now, past).subquery()
     seen = visible_cases(caller).where(case.c.component_code == code).subquery()
     rows = tx.execute(
-        select(each, survey.c.name.label("survey"), survey.c.note, survey.c.made_by, survey.c.reverts, seen.c.number)
+        select(
+            *(each.c[name] for name in (*told, "valid_to")),
+            *(survey.c.name.label("survey"), survey.c.note, survey.c.made_by, survey.c.reverts),
+            *(each.c.case_id.is_not(None).label("corrected"), seen.c.id.label("case_id"), seen.c.number),
+        )
         .join(survey, survey.c.id == each.c.survey_id, isouter=True)
         .join(seen, seen.c.id == each.c.case_id, isouter=True)
         .order_by(each.c.version.desc())

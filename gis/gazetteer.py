@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Text, cast, func, literal, select, union_all
+from sqlalchemy import case as when
 
 from gis import map_shapes
 from gis.db import Connection
@@ -26,7 +27,9 @@ _lock = Lock()
 
 
 def lookup(tx: Connection, caller: Caller, q: str, limit: int = 10) -> list[dict[str, Any]]:
-    """What ``q`` may mean, best first: {kind, name, address, lon, lat, code}; EPSG:4490 degrees.
+    """What ``q`` may mean, best first: {kind, name, address, lon, lat, code, bbox}; EPSG:4490 degrees.
+
+    ``bbox`` (west, south, east, north) only of the town and its villages.
 
     Digits are read as codes of grids and components or as a case number, whole, by their beginning, shortened
     (``1120-123``, ``123``) or with a slip; words as names, addresses, pinyin or initials, with slips.
@@ -51,6 +54,7 @@ def _told(entry: Entry) -> dict[str, Any]:
         "lon": entry.lon,
         "lat": entry.lat,
         "code": entry.code,
+        "bbox": entry.bbox,
     }
 
 
@@ -61,18 +65,25 @@ def _index(tx: Connection) -> PlaceIndex:
     mark = f"{tx.engine.url.database}-{map_shapes.version(tx)}-{size[0]}-{size[1]}"
     with _lock:
         if _kept[0] != mark:
-            _kept = (mark, PlaceIndex([*_villages(tx), *_places(tx)]))
+            _kept = (mark, PlaceIndex([*_divisions(tx), *_places(tx)]))
         return _kept[1]
 
 
-def _villages(tx: Connection) -> Iterator[Entry]:
+def _divisions(tx: Connection) -> Iterator[Entry]:
+    """The town and its villages."""
     centre = func.st_pointonsurface(division.c.geom)
+    sides = [getattr(func, f"st_{side}")(division.c.geom) for side in ("xmin", "ymin", "xmax", "ymax")]
+    kind = when((division.c.level == "township", "town"), else_="division")
     rows = tx.execute(
-        select(division.c.short_name, division.c.name, func.st_x(centre), func.st_y(centre), division.c.code)
-        .where(division.c.level == "village", division.c.geom.is_not(None), division.c.valid_to.is_(None))
+        select(
+            *(kind, division.c.short_name, division.c.name, func.st_x(centre), func.st_y(centre), division.c.code),
+            *sides,
+        )
+        .where(division.c.level.in_(("township", "village")))
+        .where(division.c.geom.is_not(None), division.c.valid_to.is_(None))
         .order_by(division.c.code)
     )
-    return (Entry("division", name, full, lon, lat, code) for name, full, lon, lat, code in rows)
+    return (Entry(at, name, full, lon, lat, code, tuple(box)) for at, name, full, lon, lat, code, *box in rows)
 
 
 def _places(tx: Connection) -> Iterator[Entry]:

@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 _SOFT: Final = (("zh", "z"), ("ch", "c"), ("sh", "s"), ("ang", "an"), ("eng", "en"), ("ing", "in"), ("l", "n"))
 _CANDIDATES: Final = 150
-_KINDS: Final = {"division": 0, "poi": 1, "address": 2}
+_KINDS: Final = {"town": 0, "division": 1, "poi": 2, "address": 3}
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Something with a name and a place, EPSG:4490 degrees; ``kind`` is division, poi or address."""
+    """Something with a name and a place, EPSG:4490 degrees; ``kind`` is town, division (a village), poi or address.
+
+    ``bbox`` is the extent of what is more than a point: west, south, east, north.
+    """
 
     kind: str
     name: str
@@ -29,6 +32,7 @@ class Entry:
     lon: float
     lat: float
     code: str = ""
+    bbox: tuple[float, float, float, float] | None = None
 
 
 @dataclass(frozen=True)

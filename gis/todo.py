@@ -51,7 +51,7 @@ class TaskCount:
 def queues(flows: Iterable[Workflow], grants: Iterable[Grant]) -> list[Queue]:
     """The queues of somebody with ``grants``: for each role the states in which it is expected to act, in their order.
 
-    A state that several workflows have counts once and is named as by the first of them.
+    A state that several workflows have counts once and is named as by the first of them in which the role acts there.
     """
     by_role: dict[str, list[Grant]] = {}
     for grant in grants:
@@ -67,7 +67,7 @@ def queues(flows: Iterable[Workflow], grants: Iterable[Grant]) -> list[Queue]:
                     states.setdefault(state.code, state)
         for rows in _rows(by_role[role]):
             found += [
-                Queue(role, state, replace(rows, status=(state.status,), state=(state.code,)))
+                Queue(role, state, replace(rows, status=(state.status,), state=(state.code,), awaits=(role,)))
                 for state in states.values()
             ]
     return found

@@ -286,6 +286,14 @@ def test_no_stream_begins_before_the_service_follows(client, login, monkeypatch)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
 
 
+def test_a_queue_holds_only_what_waits_for_its_role(client, login, cases):
+    """What waits for the census clerk at first is in a state called as the one in which cases wait for the acceptor."""
+    told = client.get("/api/todo", headers=login("census")).json()
+    counts = {(q["role"], q["state"]): q["count"] for q in told["queues"]}
+    assert cases["reported"]
+    assert counts["census_clerk", "reported"] == 0
+
+
 def test_a_queue_keeps_to_the_rows_its_role_holds_for(client, login, database, cases):
     with database.engine.begin() as tx:
         someone = people.by_username(tx, "manager_D04").id

@@ -163,11 +163,12 @@ class Person:
 
 @dataclass
 class World:
-    """The people, every case as it is in the table, and the photos by case."""
+    """The people, every case as it is in the table, the photos by case, and the case that changed the component."""
 
     people: list[Person]
     rows: list[Any]
     photos: dict[UUID, str]
+    brought: UUID
 
 
 def hired(villages: Sequence[str], beats: Sequence[str]) -> dict[str, list[tuple[str, str, str]]]:
@@ -215,8 +216,9 @@ def world(database, tmp_path, monkeypatch) -> World:
         move_every_case(tx)
         measures.recompute(tx)
         rows = list(tx.execute(text('select * from "case"')).all())
+        brought = tx.execute(select(component.c.case_id).where(component.c.code == COMPONENT)).scalar_one()
     assert len(rows) == CASES
-    return World(staffed, rows, photos)
+    return World(staffed, rows, photos, brought)
 
 
 def hire(tx: Any, accounts: dict[str, list[tuple[str, str, str]]]) -> list[Person]:
@@ -712,13 +714,14 @@ class Walk:
             assert seen - {(None, None)} == {(row.number, str(row.id)) for row in self.visible}
 
     def component(self) -> None:
-        """All cases are of one component: its page tells the photos of those seen, and no number of another."""
+        """All cases are of one component: its page tells photos of those seen, of another only that there was one."""
         answer = self.get(f"/api/components/{COMPONENT}/history").json()
         told = {(one["case"], one["sha256"]) for one in answer["photos"]}
         assert told == {(str(r.id), self.world.photos[r.id]) for r in self.visible if r.id in self.world.photos}
         newest = answer["versions"][0]
-        brought = [row.number for row in self.visible if str(row.id) == newest["case_id"]]
-        assert newest["number"] == (brought[0] if brought else None)
+        seen = [(str(row.id), row.number) for row in self.visible if row.id == self.world.brought]
+        assert newest["corrected"]
+        assert (newest["case_id"], newest["number"]) == (seen[0] if seen else (None, None))
 
     def places(self) -> None:
         found = self.get("/api/places?q=RH2026&limit=50").json()["items"]

@@ -199,6 +199,9 @@ def test_layers_in_one_geopackage_with_chinese_titles_and_styles(client, login, 
     with sqlite3.connect(file) as book:
         titles = dict(book.execute("select table_name, identifier from gpkg_contents"))
         assert titles["unit_grids"] == "单元网格"
+        described = dict(book.execute("select table_name, description from gpkg_contents"))
+        assert described["cases"].endswith("状态：在办")
+        assert "状态" not in described["components"]
         fields = dict(book.execute("select column_name, title from gpkg_data_columns where table_name = 'cases'"))
         assert fields["category_name"] == "小类"
         found = book.execute("select f_table_name, styleQML, styleSLD from layer_styles").fetchall()

@@ -6,12 +6,12 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from gis import gazetteer, people, place_index
 from gis.gazetteer import full_numbers, lookup, neighbours
 from gis.place_index import Entry, PlaceIndex
-from gis.tables import component, place
+from gis.tables import component, division, place
 
 NAMES = [
     "仁和小学",
@@ -118,6 +118,15 @@ def test_codes_and_names_are_found_in_the_town_and_fast(tx):
         lookup(tx, caller, typed)
         spent.append(time.perf_counter() - began)
     assert sorted(spent)[len(spent) // 2] < 0.05
+
+
+@pytest.mark.parametrize("typed", ["仁和镇", "仁和", "renhezhen", "rhz"])
+def test_the_town_itself_is_found_with_its_extent(tx, typed):
+    found = lookup(tx, people.by_username(tx, "leader"), typed)[0]
+    whole = func.st_envelope(division.c.geom)
+    sides = (getattr(func, f"st_{side}")(whole) for side in ("xmin", "ymin", "xmax", "ymax"))
+    extent = tx.execute(select(*sides).where(division.c.level == "township")).one()
+    assert (found["kind"], found["name"], found["code"], found["bbox"]) == ("town", "仁和镇", "110113003000", extent)
 
 
 def test_a_number_with_a_null_or_nonsense_is_no_error(tx):

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { filterAddress, moved, placeAddress, shownOf } from '../src/remote/steering'
+import { filterAddress, moved, placeAddress, placeOf, shownOf } from '../src/remote/steering'
 import { following } from '../src/wall/scenes'
 import { bars, range } from '../src/wall/timeline'
 
@@ -43,6 +43,13 @@ describe('a remote', () => {
     const [, lat, lon] = moved(shown.place, 1, -1).split('/').map(Number)
     expect(lat).toBeLessThan(40.1)
     expect(lon).toBeGreaterThan(116.6)
+  })
+
+  it('goes near to a point and shows a town as a whole', () => {
+    expect(placeOf({ lon: 116.6, lat: 40.1 })).toBe('16.5/40.10000/116.60000')
+    // Half a degree of longitude is 2^12 · 512 / 720 = 2,913 of the world's pixels at zoom 12: 900 of them are 1.69 less.
+    expect(placeOf({ lon: 0, lat: 0, bbox: [116.4, 40.0, 116.9, 40.1] })).toBe('10.31/40.05000/116.65000')
+    expect(Number(placeOf({ lon: 0, lat: 0, bbox: [116.6, 39.8, 116.7, 40.2] }).split('/')[0])).toBeLessThan(10.31)
   })
 
   it('reads a scene that says nothing of its filter as the scene begins', () => {

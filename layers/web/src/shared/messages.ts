@@ -64,6 +64,7 @@ const common = {
   'search.label': ['查地名、地址、案号或编码', 'Place, address, case or code'],
   'search.none': ['没有找到“{text}”。试试村名、路名、案号或部件编码。', 'Nothing found for “{text}”. Try a village, a road, a case number or a component code.'],
   'place.poi': ['地点', 'Place'],
+  'place.town': ['本镇', 'Town'],
   'place.division': ['村居', 'Village'],
   'place.address': ['地址', 'Address'],
   'place.component': ['部件', 'Component'],

@@ -144,12 +144,14 @@ export interface HeatCell {
 }
 
 export interface Place {
-  kind: 'poi' | 'address' | 'division' | 'component' | 'case' | 'grid'
+  kind: 'poi' | 'address' | 'town' | 'division' | 'component' | 'case' | 'grid'
   name: string
   address: string
   lon: number
   lat: number
   code?: string
+  /** West, south, east, north of the town or a village. */
+  bbox?: [number, number, number, number] | null
 }
 
 /** A component or a unit grid: shown as the list of facts the server sends. */

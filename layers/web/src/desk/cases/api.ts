@@ -1,6 +1,6 @@
 /** What the page of a case asks the server. */
 import { get, send } from '../../shared/api'
-import type { Attachment } from '../../shared/types'
+import type { Attachment, Two } from '../../shared/types'
 import type { Candidate, CaseFile, Course, Proof } from './types'
 
 const of = (id: string) => `/api/cases/${encodeURIComponent(id)}`
@@ -32,7 +32,16 @@ export interface Neighbour {
   distance_m: number
 }
 
+/** A field of a case's form; personal data is masked. */
+export interface Told {
+  name: string
+  label: Two
+  value: string | number | boolean
+  words: Two | null
+}
+
 export const placeApi = {
+  form: (id: string, signal?: AbortSignal) => get<{ fields: Told[] }>(`${of(id)}/form`, signal).then((found) => found.fields),
   near: (lon: number, lat: number, signal?: AbortSignal) =>
     get<{ components: Neighbour[] }>(`/api/locate?lon=${lon}&lat=${lat}`, signal).then((found) => found.components),
 }

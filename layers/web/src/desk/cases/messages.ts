@@ -23,6 +23,7 @@ export const cases = {
   'unit.competent_unit': ['主管', 'competent'],
   'unit.owner_unit': ['权属', 'owner'],
   'unit.maintenance_unit': ['养护', 'maintenance'],
+  'case.published': ['普查位置', 'In the census'],
   'case.unit': ['三类单位', 'Units'],
   'case.coordinates': ['坐标', 'Lon, lat'],
   'case.near': ['附近部件', 'Near'],

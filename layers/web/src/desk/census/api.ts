@@ -125,6 +125,8 @@ export interface Version {
   note: string | null
   made_by: string | null
   reverts: string | null
+  /** A change case brought it; which one is told to those who may see it. */
+  corrected: boolean
   case_id: string | null
   number: string | null
   changes: Record<string, [unknown, unknown]>
