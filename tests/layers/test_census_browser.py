@@ -189,6 +189,27 @@ def test_after_a_rejected_sample_the_bad_rows_are_left_out(town: Town, page: Pag
     expect(sample).to_contain_text(f"批量 {len(items) - bad}")
 
 
+def test_who_decides_a_change_sees_what_is_to_be_changed(town: Town, page: Page) -> None:
+    of = town.ask("census", "GET", "/api/components?category=0103&limit=1")["items"][0]
+    report = {
+        "catalogue": of["catalogue"],
+        "category_kind": "component",
+        "category_code": of["category_code"],
+        "component_code": of["code"],
+        "kind": "change",
+        "lon": of["lon"],
+        "lat": of["lat"],
+        "form": {"change": "attribute", "state": "abandoned", "owner_unit": "D03"},
+    }
+    made = town.ask("census", "POST", "/api/cases", report)
+    page.goto(f"{town.url}/desk/cases/{made['id']}")
+    told = page.get_by_test_id("told")
+    expect(told).to_have_count(3)
+    expect(told.nth(0)).to_have_text("属性不对")
+    expect(told.nth(1)).to_have_text("废弃")
+    expect(told.nth(2)).to_contain_text("D03")
+
+
 def test_a_local_system_is_fitted(town: Town, page: Page) -> None:
     page.goto(f"{town.url}/desk/census/systems")
     lines = "K1 0 0 470000 4440000\nK2 1000 0 471000 4440000\nK3 0 1000 470000 4441000\nK4 1000 1000 471003 4441000"
