@@ -53,7 +53,7 @@ def link(href: str, rel: str, kind: str = JSON, title: str = "") -> dict[str, st
 def landing(base: str, town: str) -> dict[str, Any]:
     """The landing page; ``base`` is the address of it."""
     return {
-        "title": f"{town} · 网格图层",
+        "title": f"{town} · 网格图层 · grid layers",
         "description": "网格、部件、案件图层（OGC API – Features） · layers of grids, components and cases",
         "links": [
             link(base, "self"),

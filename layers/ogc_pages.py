@@ -82,7 +82,7 @@ def page(told: Mapping[str, Any], base: str, language: str) -> str:
     elif "conformsTo" in told:
         body = "<ul>" + "".join(f"<li><code>{html.escape(one)}</code></li>" for one in told["conformsTo"]) + "</ul>"
     elif "itemType" in told:
-        body = f"<p>{html.escape(told['description'])}</p>"
+        body = f"<p>{html.escape(_names(told, language)[1])}</p>"
     elif "links" in told:
         body = (
             f'<p>{words["how"]}</p><p><code class="address">{html.escape(base)}</code></p>'
@@ -90,7 +90,7 @@ def page(told: Mapping[str, Any], base: str, language: str) -> str:
         )
     else:
         body = f"<pre>{html.escape(json.dumps(told, ensure_ascii=False, indent=2))}</pre>"
-    title = _title(told, words)
+    title = _title(told, language)
     return (
         f'<!doctype html><html lang="{"zh-CN" if language == "zh" else "en"}"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
@@ -102,13 +102,21 @@ def page(told: Mapping[str, Any], base: str, language: str) -> str:
     )
 
 
-def _title(told: Mapping[str, Any], words: Mapping[str, str]) -> str:
+def _names(layer: Mapping[str, Any], language: str) -> tuple[str, str]:
+    """A layer's name in the language of the page, and in the other one."""
+    return (layer["title"], layer["description"]) if language == "zh" else (layer["description"], layer["title"])
+
+
+def _title(told: Mapping[str, Any], language: str) -> str:
+    words = _WORDS[language]
     if "collections" in told:
         return words["layers"]
     if "features" in told:
         return words["features"]
     if told.get("type") == "Feature":
         return html.escape(str(told["id"]))
+    if "itemType" in told:
+        return html.escape(_names(told, language)[0])
     return html.escape(str(told.get("title") or words["document"]))
 
 
@@ -116,8 +124,7 @@ def _layers(layers: Sequence[Mapping[str, Any]], language: str) -> str:
     rows = []
     for one in layers:
         links = {link["rel"].rpartition("/")[2]: html.escape(link["href"]) for link in one["links"]}
-        names = (one["title"], one["description"]) if language == "zh" else (one["description"], one["title"])
-        first, other = (html.escape(name) for name in names)
+        first, other = (html.escape(name) for name in _names(one, language))
         rows.append(
             f'<tr><th scope="row"><a href="{links["self"]}">{first}</a></th><td>{other}</td>'
             f"<td><code>{html.escape(one['id'])}</code></td>"

@@ -550,35 +550,39 @@ def test_what_is_published_keeps_its_versions_and_can_be_taken_back(database: An
 def test_publications_upon_one_another_are_taken_back_in_either_order(
     database: Any, tmp_path: Path, newest_first: bool
 ) -> None:
+    """The older one changed two components, the newer one the first of them again."""
     published = []
     with transaction(database.engine) as tx:
         rows = census(tx, number=30)
-        of = rows[3]["code"]
-        state = tx.execute(select(component.c.state).where(component.c.code == of)).scalar_one()
-    for number, said in enumerate(("破损", "丢失")):
+        codes = [rows[at]["code"] for at in (3, 4)]
+    said_of = mapped(more=CODED.replace("破损: damaged", "破损: damaged, 丢失: lost"))
+    for number, said in enumerate(({3: "破损", 4: "破损"}, {3: "丢失"})):
         with transaction(database.engine) as tx:
-            said_of = mapped(more=CODED.replace("破损: damaged", "破损: damaged, 丢失: lost"))
-            draft = Draft(tx, tmp_path / f"{number}.csv", [rows[3] | {"state": said}], said_of)
+            changed = [rows[at] | {"state": state} for at, state in said.items()]
+            draft = Draft(tx, tmp_path / f"{number}.csv", changed, said_of)
             census_drafts.change(tx, draft.id, None, "none")
             draft.check()
             draft.pass_acceptance()
         with transaction(database.engine) as tx:
             published.append(draft_at(tx, draft).publish()["survey"])
 
-    def taken_back(which: Any) -> tuple[Any, ...]:
+    def taken_back(which: int) -> tuple[Any, ...]:
         with transaction(database.engine) as tx:
-            back = census_publish.revert(tx, CLERK, which, "发错了")
+            back = census_publish.revert(tx, CLERK, published[which], "发错了")
         with transaction(database.engine) as tx:
-            now = tx.execute(select(component.c.state).where(component.c.code == of)).scalar_one()
-        return back["restored"], back["kept"], now
+            rows = tx.execute(select(component.c.code, component.c.state).where(component.c.code.in_(codes)))
+            states = {row.code: row.state for row in rows}
+        return back["restored"], back["kept"], *(states[code] for code in codes)
 
     if newest_first:
-        assert taken_back(published[1]) == (1, 0, "damaged")
-        assert taken_back(published[0]) == (1, 0, state)
+        assert taken_back(1) == (1, 0, "damaged", "damaged")
+        assert taken_back(0) == (2, 0, "intact", "intact")
     else:
-        with pytest.raises(errors.NotRevertible), transaction(database.engine) as tx:
-            census_publish.revert(tx, CLERK, published[0], "发错了")
-        assert taken_back(published[1]) == (1, 0, "damaged")
+        assert taken_back(0) == (1, 1, "lost", "intact")
+        # What was taken back meanwhile counts for nothing: the version before both holds.
+        assert taken_back(1) == (1, 0, "intact", "intact")
+    with pytest.raises(errors.NotRevertible):
+        taken_back(0)
 
 
 BY_PLACE = """
@@ -659,6 +663,14 @@ def draft_at(tx: Connection, draft: Draft) -> Draft:
     """The same draft in another transaction."""
     draft.tx = tx
     return draft
+
+
+def test_a_unit_that_nobody_is_is_named_by_its_field_also_as_a_constant(tx: Connection, tmp_path: Path) -> None:
+    rows = census(tx, number=5)
+    everywhere = CODED.replace("competent_unit: {{column: unit}}", "competent_unit: {{constant: X99}}")
+    found = Draft(tx, tmp_path / "s.csv", rows, mapped(more=everywhere)).findings()["department_unknown"]
+    assert len(found) == 5
+    assert all("competent_unit" in one["zh"] and "competent_unit" in one["en"] for one in found)
 
 
 # --- Corrections from the field -------------------------------------------------------------------------------------

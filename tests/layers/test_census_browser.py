@@ -149,6 +149,67 @@ def test_a_survey_is_brought_into_the_census(town: Town, page: Page, tmp_path: P
     assert not faults, faults
 
 
+def test_after_a_rejected_sample_the_bad_rows_are_left_out(town: Town, page: Page, tmp_path: Path) -> None:
+    items = town.ask("census", "GET", "/api/components?category=0103&limit=20")["items"]
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"ObjID": c["code"], "ObjState": "破损", "DeptCode1": c["competent_unit"]},
+            "geometry": {"type": "Point", "coordinates": [c["lon"], c["lat"]]},
+        }
+        for c in items
+    ]
+    file = tmp_path / "rejected.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False), "utf-8")
+    page.goto(f"{town.url}/desk/census")
+    page.get_by_test_id("new-survey").click()
+    page.get_by_test_id("survey-file").set_input_files(file)
+    page.get_by_text("只是局部补测：不动").click()
+    page.get_by_test_id("begin").click()
+    expect(page.get_by_test_id("checking")).to_be_visible()
+    work(town)
+    page.locator("[data-step=sample]").click()
+    page.get_by_test_id("draw").click()
+    sample = page.get_by_test_id("sample")
+    expect(sample).to_have_attribute("data-state", "open")
+    bad = 0
+    while sample.get_attribute("data-state") == "open":
+        page.get_by_test_id("record").get_by_text("现场没有").click()
+        page.get_by_test_id("bad").click()
+        bad += 1
+        expect(sample).to_contain_text(f"不合格 {bad}")
+    expect(sample).to_have_attribute("data-state", "rejected")
+    expect(page.get_by_test_id("draw")).to_be_disabled()
+    assert axe_faults(page) == []
+    page.get_by_test_id("exclude-bad").click()
+    expect(page.get_by_test_id("checking")).to_be_visible()
+    work(town)
+    page.get_by_test_id("draw").click()
+    expect(sample).to_have_attribute("data-state", "open")
+    expect(sample).to_contain_text(f"批量 {len(items) - bad}")
+
+
+def test_who_decides_a_change_sees_what_is_to_be_changed(town: Town, page: Page) -> None:
+    of = town.ask("census", "GET", "/api/components?category=0103&limit=1")["items"][0]
+    report = {
+        "catalogue": of["catalogue"],
+        "category_kind": "component",
+        "category_code": of["category_code"],
+        "component_code": of["code"],
+        "kind": "change",
+        "lon": of["lon"],
+        "lat": of["lat"],
+        "form": {"change": "attribute", "state": "abandoned", "owner_unit": "D03"},
+    }
+    made = town.ask("census", "POST", "/api/cases", report)
+    page.goto(f"{town.url}/desk/cases/{made['id']}")
+    told = page.get_by_test_id("told")
+    expect(told).to_have_count(3)
+    expect(told.nth(0)).to_have_text("属性不对")
+    expect(told.nth(1)).to_have_text("废弃")
+    expect(told.nth(2)).to_contain_text("D03")
+
+
 def test_a_local_system_is_fitted(town: Town, page: Page) -> None:
     page.goto(f"{town.url}/desk/census/systems")
     lines = "K1 0 0 470000 4440000\nK2 1000 0 471000 4440000\nK3 0 1000 470000 4441000\nK4 1000 1000 471003 4441000"

@@ -57,7 +57,7 @@ function value(type: FieldType | undefined, raw: unknown, names: Names, choices:
   }
   if (isTwo(raw)) return pick(raw)
   if (Array.isArray(raw)) return listed(raw.map((one) => value(undefined, one, names, undefined)))
-  if (typeof raw === 'object') return Object.entries(raw).map(([key, one]) => `${key} ${String(one)}`).join(' · ')
+  if (typeof raw === 'object') return Object.entries(raw).map(([key, one]) => `${word('payload', key)} ${String(one)}`).join(' · ')
   return String(raw)
 }
 

@@ -16,6 +16,8 @@ export interface Counts {
 }
 export interface Sample {
   id: string
+  /** Of the draft when it was drawn. */
+  revision: number
   plan: string
   lot: number
   size: number
