@@ -399,6 +399,17 @@ def test_scenes_come_in_turn_until_somebody_touches_the_wall(wall: Wall) -> None
     assert "rotate=5" in wall.page.url
 
 
+def test_a_search_for_the_town_shows_it_whole(wall: Wall) -> None:
+    wall.open()
+    wall.page.evaluate("() => wanggeMap.jumpTo({ zoom: 17 })")
+    box = wall.page.get_by_role("combobox", name="查地名")
+    box.fill("renhezhen")
+    expect(wall.page.get_by_role("listbox", name="查地名").get_by_role("option").first).to_contain_text("本镇")
+    box.press("Enter")
+    wall.page.wait_for_function("() => wanggeMap.getZoom() < 14")
+    assert wall.faults == []
+
+
 def test_a_wall_is_driven_from_another_device(wall: Wall, town: Town, browser: Browser, cookies: Any) -> None:
     wall.open()
     wall.page.get_by_test_id("drive").click()
