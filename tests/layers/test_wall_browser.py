@@ -406,7 +406,7 @@ def test_a_search_for_the_town_shows_it_whole(wall: Wall) -> None:
     box.fill("renhezhen")
     expect(wall.page.get_by_role("listbox", name="查地名").get_by_role("option").first).to_contain_text("本镇")
     box.press("Enter")
-    wall.page.wait_for_function("() => wanggeMap.getZoom() < 14")
+    wall.page.wait_for_function("() => wanggeMap.getZoom() < 16")
     assert wall.faults == []
 
 
