@@ -126,17 +126,22 @@ def _with_cpu(
 
 
 def _cpu_seconds(bench: Bench, address: str) -> float:
-    port = address.rsplit(":", 1)[1]
-    roots = [p for p in psutil.process_iter(["cmdline"]) if port in (p.info["cmdline"] or ())]
+    roots = _serving(address)
     roots += [psutil.Process(bench.server.process.pid)] if bench.server.process else []
     family = {p for root in roots for p in (root, *root.children(recursive=True))}
     return sum(sum(p.cpu_times()[:2]) for p in family)
 
 
+def _serving(address: str) -> list[psutil.Process]:
+    """The processes that listen there."""
+    port = int(address.rsplit(":", 1)[1])
+    found = {one.pid for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr.port == port}
+    return [psutil.Process(pid) for pid in found if pid]
+
+
 def _memory(address: str) -> float:
     """MB that the largest of the workers holds for itself, after everything it was asked."""
-    port = address.rsplit(":", 1)[1]
-    roots = [p for p in psutil.process_iter(["cmdline"]) if port in (p.info["cmdline"] or ())]
+    roots = _serving(address)
     return max(p.memory_full_info().uss for root in roots for p in (root, *root.children(recursive=True))) / 1e6
 
 
