@@ -127,9 +127,9 @@ def stages() -> list[Stage]:
 
 def run(stop: Event) -> None:
     """Loop until ``stop`` is set."""
-    all = stages()
+    every = stages()
     while not stop.is_set():
-        if not sum(stage.run() for stage in all):
+        if not sum(stage.run() for stage in every):
             stop.wait(IDLE_SECONDS)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -105,16 +104,16 @@ class _Turns:
     def _write(self) -> None:
         with self._lock:
             now, self._waiting = self._waiting[: self.MOST], self._waiting[self.MOST :]
-        acks: Sequence[Ack | None] = [None] * len(now)
-        try:
-            # Whatever goes wrong: whose it is shows when each goes alone.
-            with suppress(Exception):
-                with db.transaction() as tx:
-                    taken = track_intake.take_new(tx, [found for found, _ in now])
-                acks = taken
-        finally:
-            for (_, waits), ack in zip(now, acks, strict=True):
-                waits.set_result(ack)
+        for (_, waits), ack in zip(now, _together([found for found, _ in now]), strict=True):
+            waits.set_result(ack)
+
+
+def _together(found: Sequence[Judged]) -> Sequence[Ack | None]:
+    try:
+        with db.transaction() as tx:
+            return track_intake.take_new(tx, found)
+    except Exception:  # of any kind: whose it is shows when each goes alone
+        return [None] * len(found)
 
 
 _turns = _Turns()

@@ -132,7 +132,7 @@ _loading = Lock()
 #: ``xmin`` tells apart versions of the same number when a transaction was rolled back.
 VERSION: tuple[ColumnElement[int], ColumnElement[int]] = (
     town.c.areas_version,
-    literal_column("xmin::text::bigint", BigInteger),
+    literal_column("town.xmin::text::bigint", BigInteger),
 )
 _VERSION = select(*VERSION)
 

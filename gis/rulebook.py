@@ -10,10 +10,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import DateTime, bindparam, func, literal, literal_column, or_, select
+from sqlalchemy import DateTime, bindparam, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from gis import (
+    areas,
     basemaps,
     campaigns,
     catalogue_mappings,
@@ -179,11 +180,10 @@ _NEWEST = (
 _ONE = func.concat_ws("/", _NEWEST.c.kind, _NEWEST.c.code, _NEWEST.c.version, _NEWEST.c.digest)
 # The town, its areas' version and a mark of what is in force, in one round trip: every report and act begins with it.
 _IN_FORCE = select(
+    *areas.VERSION,
     town.c.code,
     town.c.number_prefix,
     town.c.catalogue,
-    town.c.areas_version,
-    literal_column("town.xmin::text::bigint").label("areas_xmin"),
     select(func.md5(func.string_agg(_ONE, ","))).scalar_subquery().label("mark"),
 )
 _books: dict[tuple[str, ...], Rulebook] = {}
@@ -211,7 +211,7 @@ def in_force(tx: Connection, at: datetime | None = None) -> tuple[Rulebook, tupl
         with _lock:
             _books.clear()  # one town, one moment: an older book is only needed by who holds it
             _books[key] = found
-    return found, (home.areas_version, home.areas_xmin)
+    return found, areas.version_of(home)
 
 
 def _build(

@@ -9,6 +9,7 @@ says the time is when it sends.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -144,6 +145,11 @@ class Sent(NamedTuple):
     sent_at: datetime | None = None
 
     @property
+    def source(self) -> str:
+        """The sender's name in the quarantine."""
+        return f"position/{self.inspector_id}/{self.device}"
+
+    @property
     def off(self) -> timedelta:
         """How far the device's clock is behind, by what it says itself."""
         return timedelta(0) if self.sent_at is None else self.came - self.sent_at
@@ -227,12 +233,7 @@ class Judged:
     lon: Floats
     lat: Floats
 
-    @property
-    def source(self) -> str:
-        """The sender's name in the quarantine."""
-        return _source(self.sent)
-
-    @property
+    @cached_property
     def days(self) -> list[date]:
         """The local days of the fixes to be written."""
         return _days(self.fixes.at)
@@ -265,10 +266,6 @@ def judge(sent: Sent, clock_s: int = 0) -> Judged:
     return Judged(sent, clock_s, fault, stands, righted.part(stands), lon[stands], lat[stands])
 
 
-def _source(sent: Sent) -> str:
-    return f"position/{sent.inspector_id}/{sent.device}"
-
-
 def put_right_by(off: timedelta, before: int) -> int:
     """Seconds to add to moments of a clock found ``off``, when ``before`` were added to those of the batch before."""
     if before and abs(off - timedelta(seconds=before)) <= OFF_SAME:
@@ -282,7 +279,7 @@ def _put_right(tx: Connection, sent: Sent) -> tuple[int, NDArray[np.bool_]]:
     A batch sent again was another time on its way, so that its moments may be put right by another second: its fixes
     are known by the device's own moments. One batch of a device at a time, or two of the same would not see each other.
     """
-    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(_source(sent), 0))))
+    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sent.source, 0))))
     at, seq, batch = position.c["at"], position.c.seq, sent.batch
     whose = (position.c.inspector_id == sent.inspector_id, position.c.device == sent.device)
     told = np.clip(batch.at, micros(sent.came - OLDEST), micros(sent.came + OFF_MOST))
@@ -440,16 +437,12 @@ def _insert(tx: Connection, found: Judged, refused: NDArray[np.bool_]) -> int:
 
 
 _young = func.unnest(bindparam("young", type_=ARRAY(Date))).column_valued("day")
-_set_before = func.current_setting("lock_timeout")
+_LOCK_TIMEOUT = func.current_setting("lock_timeout")
 #: One round trip, as every batch needs them all.
 _BEGIN = select(
     *areas.VERSION,
     select(func.count(func.ensure_position_partition(_young))).scalar_subquery(),
-    func.set_config(
-        "lock_timeout",
-        func.coalesce(bindparam("lock_timeout", type_=Text), _set_before),
-        true(),
-    ),
+    func.set_config("lock_timeout", func.coalesce(bindparam("lock_timeout", type_=Text), _LOCK_TIMEOUT), true()),
 )
 
 
@@ -536,7 +529,7 @@ def _keep_aside(tx: Connection, found: Judged) -> None:
         for seq, code in tx.execute(
             select(number, quarantine.c.code).where(
                 quarantine.c.kind == "position",
-                quarantine.c.source == found.source,
+                quarantine.c.source == found.sent.source,
                 number.in_(bad.seq.tolist()),
             )
         )
@@ -544,7 +537,7 @@ def _keep_aside(tx: Connection, found: Judged) -> None:
     columns = (bad.seq.tolist(), bad.at.tolist(), bad.x.tolist(), bad.y.tolist(), bad.accuracy.tolist(), codes)
     rows = [
         {
-            "source": found.source,
+            "source": found.sent.source,
             "kind": "position",
             "code": code,
             "reason": code,

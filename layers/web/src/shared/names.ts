@@ -83,11 +83,16 @@ export function readNames(): Promise<void> {
 
 async function read(): Promise<void> {
   try {
-    const [place, codes, self] = await Promise.all([api.town(), api.catalogue(), api.me()])
+    const self = api.me()
     // Who may not see the ground (an auditor, say) does without its names; the page stands.
-    const ground = self.permissions.includes('map.view')
-    const [areas, units] = ground ? await Promise.all([api.divisions(), api.departments()]) : [null, []]
-    ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = [place, self, areas, units, codes]
+    const ofGround = async <T>(ask: () => Promise<T>, without: T) => ((await self).permissions.includes('map.view') ? ask() : without)
+    ;[town.value, me.value, divisions.value, departments.value, catalogue.value] = await Promise.all([
+      api.town(),
+      self,
+      ofGround(() => api.divisions(), null),
+      ofGround(() => api.departments(), []),
+      api.catalogue(),
+    ])
     namesProblem.value = null
   } catch (error) {
     namesProblem.value = error
